@@ -1,0 +1,442 @@
+//! Proposals: the signed envelopes in which everything that changes agreed state arrives.
+
+use std::fmt;
+use std::str::FromStr;
+
+use prost::Message;
+
+use crate::canonical::{Canonical, Limits, decode_proto, required};
+use crate::crypto::{AccountSignature, Domain, Keypair, Purpose, Signature, verify_account};
+use crate::error::TypesError;
+use crate::hash::{Hash, serde_as_text};
+use crate::ids::{AccountId, ProposalId, ValidatorId};
+use crate::proto;
+use crate::validators::Weight;
+use crate::vote::Vote;
+
+/// When a proposal of a kind takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// In the block that orders it.
+    Immediate,
+    /// When validators with more than two thirds of the weight have voted yes.
+    Voted,
+}
+
+/// The kinds of proposals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `kv.put`: sets a key.
+    KvPut,
+    /// `kv.delete`: removes a key.
+    KvDelete,
+    /// `kv.cas`: sets a key if its version is the expected one.
+    KvCas,
+    /// `text`: puts a decision on record.
+    Text,
+    /// `param.set`: sets an agreed parameter.
+    ParamSet,
+    /// `validator.add`: adds a validator or changes its weight.
+    ValidatorAdd,
+    /// `validator.remove`: removes a validator.
+    ValidatorRemove,
+    /// `proposal.vote`: a validator's vote on a voted proposal.
+    ProposalVote,
+    /// `evidence`: proof that a validator voted for two blocks at once.
+    Evidence,
+}
+
+impl Kind {
+    /// All kinds, in the order of the documentation.
+    pub const ALL: [Self; 9] = [
+        Self::KvPut,
+        Self::KvDelete,
+        Self::KvCas,
+        Self::Text,
+        Self::ParamSet,
+        Self::ValidatorAdd,
+        Self::ValidatorRemove,
+        Self::ProposalVote,
+        Self::Evidence,
+    ];
+
+    /// The name in envelopes, commands and documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KvPut => "kv.put",
+            Self::KvDelete => "kv.delete",
+            Self::KvCas => "kv.cas",
+            Self::Text => "text",
+            Self::ParamSet => "param.set",
+            Self::ValidatorAdd => "validator.add",
+            Self::ValidatorRemove => "validator.remove",
+            Self::ProposalVote => "proposal.vote",
+            Self::Evidence => "evidence",
+        }
+    }
+
+    /// When it takes effect.
+    pub const fn rule(self) -> Rule {
+        match self {
+            Self::Text | Self::ParamSet | Self::ValidatorAdd | Self::ValidatorRemove => Rule::Voted,
+            Self::KvPut | Self::KvDelete | Self::KvCas | Self::ProposalVote | Self::Evidence => {
+                Rule::Immediate
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = TypesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| TypesError::UnknownKind {
+            kind: text.chars().take(64).collect(),
+            known: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
+serde_as_text!(Kind);
+
+/// What a proposal asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProposalBody {
+    /// Set `key` to `value`.
+    KvPut {
+        /// The key: 1 to 512 bytes of UTF-8 without control characters.
+        key: String,
+        /// The value: at most 64 KiB.
+        value: Vec<u8>,
+    },
+    /// Remove `key`.
+    KvDelete {
+        /// The key.
+        key: String,
+    },
+    /// Set `key` to `value` if its version is `expected_version`.
+    KvCas {
+        /// The key.
+        key: String,
+        /// The version that the key must have; 0 when it must not exist.
+        expected_version: u64,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Put a decision on record.
+    Text {
+        /// One line.
+        title: String,
+        /// The decision.
+        text: String,
+    },
+    /// Set an agreed parameter.
+    ParamSet {
+        /// The parameter's name; which there are is the ledger's business.
+        name: String,
+        /// Its new value as text.
+        value: String,
+    },
+    /// Add a validator or change its weight.
+    ValidatorAdd {
+        /// The node's key.
+        validator: ValidatorId,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// Remove a validator.
+    ValidatorRemove {
+        /// The node's key.
+        validator: ValidatorId,
+    },
+    /// Vote on a voted proposal.
+    ProposalVote {
+        /// The proposal.
+        proposal: ProposalId,
+        /// Yes or no.
+        approve: bool,
+    },
+    /// Two contradictory votes of one validator.
+    Evidence {
+        /// One vote.
+        first: Box<Vote>,
+        /// The other.
+        second: Box<Vote>,
+    },
+}
+
+impl ProposalBody {
+    /// The body's kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::KvPut { .. } => Kind::KvPut,
+            Self::KvDelete { .. } => Kind::KvDelete,
+            Self::KvCas { .. } => Kind::KvCas,
+            Self::Text { .. } => Kind::Text,
+            Self::ParamSet { .. } => Kind::ParamSet,
+            Self::ValidatorAdd { .. } => Kind::ValidatorAdd,
+            Self::ValidatorRemove { .. } => Kind::ValidatorRemove,
+            Self::ProposalVote { .. } => Kind::ProposalVote,
+            Self::Evidence { .. } => Kind::Evidence,
+        }
+    }
+
+    /// The canonical encoding of the kind's message.
+    pub fn encode(&self) -> Vec<u8> {
+        match self.clone() {
+            Self::KvPut { key, value } => proto::KvPut { key, value }.encode_to_vec(),
+            Self::KvDelete { key } => proto::KvDelete { key }.encode_to_vec(),
+            Self::KvCas { key, expected_version, value } => {
+                proto::KvCas { key, expected_version, value }.encode_to_vec()
+            }
+            Self::Text { title, text } => proto::Text { title, text }.encode_to_vec(),
+            Self::ParamSet { name, value } => proto::ParamSet { name, value }.encode_to_vec(),
+            Self::ValidatorAdd { validator, weight } => {
+                proto::ValidatorAdd { validator: validator.0.to_vec(), weight: weight.0 }.encode_to_vec()
+            }
+            Self::ValidatorRemove { validator } => {
+                proto::ValidatorRemove { validator: validator.0.to_vec() }.encode_to_vec()
+            }
+            Self::ProposalVote { proposal, approve } => {
+                proto::ProposalVote { proposal: proposal.0.to_vec(), approve }.encode_to_vec()
+            }
+            Self::Evidence { first, second } => {
+                proto::Evidence { first: Some(first.to_proto()), second: Some(second.to_proto()) }
+                    .encode_to_vec()
+            }
+        }
+    }
+
+    /// Reads the body of a kind from bytes that may be hostile.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the encoding or a field.
+    pub fn decode(kind: Kind, bytes: &[u8]) -> Result<Self, TypesError> {
+        fn read<M: Message + Default>(what: &'static str, bytes: &[u8]) -> Result<M, TypesError> {
+            decode_proto(what, Limits::PROPOSAL_BYTES, bytes)
+        }
+        let body = match kind {
+            Kind::KvPut => {
+                let proto::KvPut { key, value } = read("kv.put", bytes)?;
+                Self::KvPut { key, value }
+            }
+            Kind::KvDelete => Self::KvDelete { key: read::<proto::KvDelete>("kv.delete", bytes)?.key },
+            Kind::KvCas => {
+                let proto::KvCas { key, expected_version, value } = read("kv.cas", bytes)?;
+                Self::KvCas { key, expected_version, value }
+            }
+            Kind::Text => {
+                let proto::Text { title, text } = read("text", bytes)?;
+                Self::Text { title, text }
+            }
+            Kind::ParamSet => {
+                let proto::ParamSet { name, value } = read("param.set", bytes)?;
+                Self::ParamSet { name, value }
+            }
+            Kind::ValidatorAdd => {
+                let proto::ValidatorAdd { validator, weight } = read("validator.add", bytes)?;
+                Self::ValidatorAdd { validator: ValidatorId::from_slice(&validator)?, weight: Weight(weight) }
+            }
+            Kind::ValidatorRemove => {
+                let proto::ValidatorRemove { validator } = read("validator.remove", bytes)?;
+                Self::ValidatorRemove { validator: ValidatorId::from_slice(&validator)? }
+            }
+            Kind::ProposalVote => {
+                let proto::ProposalVote { proposal, approve } = read("proposal.vote", bytes)?;
+                Self::ProposalVote { proposal: Hash::from_slice("proposal id", &proposal)?, approve }
+            }
+            Kind::Evidence => {
+                let proto::Evidence { first, second } = read("evidence", bytes)?;
+                Self::Evidence {
+                    first: Box::new(Vote::from_proto(required("first vote", first)?)?),
+                    second: Box::new(Vote::from_proto(required("second vote", second)?)?),
+                }
+            }
+        };
+        body.check()?;
+        Ok(body)
+    }
+
+    /// Checks the fields against the protocol's limits: the part of validity that needs no state.
+    ///
+    /// # Errors
+    /// `TooLarge` or `Invalid`, naming the field.
+    pub fn check(&self) -> Result<(), TypesError> {
+        match self {
+            Self::KvPut { key, value } | Self::KvCas { key, value, .. } => {
+                check_key(key)?;
+                check_bytes("value", value.len(), Limits::VALUE_BYTES)
+            }
+            Self::KvDelete { key } => check_key(key),
+            Self::Text { title, text } => {
+                check_bytes("title", title.len(), Limits::TITLE_BYTES)?;
+                check_bytes("text", text.len(), Limits::TEXT_BYTES)?;
+                if title.is_empty() || title.chars().any(char::is_control) {
+                    return Err(TypesError::invalid("title", "it must be one line that is not empty"));
+                }
+                Ok(())
+            }
+            Self::ParamSet { name, value } => {
+                check_bytes("parameter name", name.len(), Limits::PARAM_BYTES)?;
+                check_bytes("parameter value", value.len(), Limits::PARAM_BYTES)
+            }
+            Self::ValidatorAdd { weight, .. } if *weight == Weight::ZERO || *weight > Weight::MAX => {
+                Err(TypesError::invalid("weight", format!("{weight} is outside 1 to {}", Weight::MAX)))
+            }
+            Self::Evidence { first, second } => {
+                if first.validator == second.validator && first.content.contradicts(&second.content) {
+                    Ok(())
+                } else {
+                    Err(TypesError::invalid("evidence", "the two votes do not contradict each other"))
+                }
+            }
+            Self::ValidatorAdd { .. } | Self::ValidatorRemove { .. } | Self::ProposalVote { .. } => Ok(()),
+        }
+    }
+}
+
+fn check_bytes(what: &'static str, actual: usize, limit: usize) -> Result<(), TypesError> {
+    if actual > limit { Err(TypesError::TooLarge { what, actual, limit }) } else { Ok(()) }
+}
+
+/// Checks a key of the replicated key-value state.
+///
+/// # Errors
+/// `TooLarge` or `Invalid`.
+pub fn check_key(key: &str) -> Result<(), TypesError> {
+    check_bytes("key", key.len(), Limits::KEY_BYTES)?;
+    if key.is_empty() || key.chars().any(char::is_control) {
+        return Err(TypesError::invalid(
+            "key",
+            "it must be 1 to 512 bytes of text without control characters",
+        ));
+    }
+    Ok(())
+}
+
+/// A signed envelope. Decoded ones are well formed, which says nothing about the signature: see [`Proposal::verify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Who asks.
+    pub account: AccountId,
+    /// For what.
+    pub body: ProposalBody,
+    /// Agreed time, in milliseconds of the Unix epoch, from which on the proposal has no effect.
+    pub expires_at_ms: u64,
+    /// Of all proposals of one account with one key, the first takes effect. 1 to 64 bytes of text.
+    pub idempotency_key: String,
+    /// The account's signature over the content.
+    pub signature: Signature,
+}
+
+impl Proposal {
+    /// Makes and signs a proposal.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the fields.
+    pub fn sign(
+        body: ProposalBody,
+        expires_at_ms: u64,
+        idempotency_key: impl Into<String>,
+        keypair: &Keypair,
+        domain: &Domain,
+    ) -> Result<Self, TypesError> {
+        let mut proposal = Self {
+            account: keypair.account_id(),
+            body,
+            expires_at_ms,
+            idempotency_key: idempotency_key.into(),
+            signature: Signature([0; 64]),
+        };
+        proposal.check()?;
+        proposal.signature = keypair.sign(domain, Purpose::Proposal, &proposal.content().encode_to_vec());
+        Ok(proposal)
+    }
+
+    /// The kind of its body.
+    pub fn kind(&self) -> Kind {
+        self.body.kind()
+    }
+
+    /// The proposal's name.
+    pub fn id(&self) -> ProposalId {
+        Hash::of("aegis v1 proposal", &self.content().encode_to_vec())
+    }
+
+    /// What tells apart two proposals that share an idempotency key: kind and body, not expiry or signature.
+    pub fn request_hash(&self) -> Hash {
+        let mut bytes = self.kind().name().as_bytes().to_vec();
+        bytes.push(0);
+        bytes.extend_from_slice(&self.body.encode());
+        Hash::of("aegis v1 proposal request", &bytes)
+    }
+
+    /// Whether the signature is the account's, by the rule of ZIP-215.
+    pub fn verify(&self, domain: &Domain) -> bool {
+        verify_account(&self.signature_item(domain))
+    }
+
+    /// The signature, as [`crate::crypto::verify_accounts`] takes it.
+    pub fn signature_item(&self, domain: &Domain) -> AccountSignature {
+        AccountSignature {
+            account: self.account,
+            message: domain.message(Purpose::Proposal, &self.content().encode_to_vec()),
+            signature: self.signature,
+        }
+    }
+
+    fn content(&self) -> proto::ProposalContent {
+        proto::ProposalContent {
+            account: self.account.0.to_vec(),
+            kind: self.kind().name().to_owned(),
+            body: self.body.encode(),
+            expires_at_ms: self.expires_at_ms,
+            idempotency_key: self.idempotency_key.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<(), TypesError> {
+        check_bytes("idempotency key", self.idempotency_key.len(), Limits::IDEMPOTENCY_KEY_BYTES)?;
+        if self.idempotency_key.is_empty() || self.idempotency_key.chars().any(char::is_control) {
+            return Err(TypesError::invalid(
+                "idempotency key",
+                "it must be 1 to 64 bytes of text without control characters",
+            ));
+        }
+        self.body.check()
+    }
+}
+
+impl Canonical for Proposal {
+    type Proto = proto::Proposal;
+    const NAME: &'static str = "proposal";
+    const MAX_BYTES: usize = Limits::PROPOSAL_BYTES;
+
+    fn to_proto(&self) -> Self::Proto {
+        proto::Proposal { content: Some(self.content()), signature: self.signature.0.to_vec() }
+    }
+
+    fn from_proto(proto: Self::Proto) -> Result<Self, TypesError> {
+        let (actual, limit) = (proto.encoded_len(), Self::MAX_BYTES);
+        if actual > limit {
+            return Err(TypesError::TooLarge { what: Self::NAME, actual, limit });
+        }
+        let content = required("proposal content", proto.content)?;
+        let kind: Kind = content.kind.parse()?;
+        let proposal = Self {
+            account: AccountId::from_slice(&content.account)?,
+            body: ProposalBody::decode(kind, &content.body)?,
+            expires_at_ms: content.expires_at_ms,
+            idempotency_key: content.idempotency_key,
+            signature: Signature::from_slice(&proto.signature)?,
+        };
+        proposal.check()?;
+        Ok(proposal)
+    }
+}
