@@ -1,0 +1,184 @@
+//! When to leave a view, and what to send again.
+//!
+//! The timer of a view runs while there is work: an open height, or a held batch that is not ordered; without any it also
+//! runs from the moment that an idle block is overdue. It starts anew with each commit and doubles with each view that
+//! commits nothing. The timer of a view change starts when a quorum of ViewChanges is there, not before: a validator that
+//! is alone with its wish waits, and goes on following commits.
+
+use aegis_types::{Parameter, View};
+
+use super::Engine;
+use crate::limits::{BATCH_PATIENCE_TIMEOUTS, RESENDS_PER_TIMEOUT, TIMEOUT_DOUBLINGS};
+use crate::message::{Message, PrePrepare, Status};
+use crate::output::Output;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timing {
+    /// When the last block was committed, or the epoch entered.
+    pub(super) last_commit_ms: u64,
+    /// When the last block was committed or the last view entered.
+    last_progress_ms: u64,
+    /// Since when there has been work.
+    work_since_ms: Option<u64>,
+    /// Views in a row that this validator left by timeout.
+    timeouts: u32,
+    /// Since when a quorum of ViewChanges for the target or above has been there.
+    quorum_since_ms: Option<u64>,
+    last_resend_ms: u64,
+}
+
+impl Timing {
+    pub(super) fn starting_at(now_ms: u64) -> Self {
+        Self { last_commit_ms: now_ms, last_progress_ms: now_ms, last_resend_ms: now_ms, ..Self::default() }
+    }
+
+    pub(super) fn enter_epoch(&mut self, now_ms: u64) {
+        *self = Self::starting_at(now_ms);
+    }
+
+    pub(super) fn enter_view(&mut self, now_ms: u64) {
+        self.last_progress_ms = now_ms;
+        self.quorum_since_ms = None;
+        self.last_resend_ms = now_ms;
+    }
+}
+
+impl Engine {
+    fn base_timeout_ms(&self) -> u64 {
+        self.epoch.parameters.get(Parameter::ViewTimeoutMs)
+    }
+
+    fn timeout_ms(&self) -> u64 {
+        let doublings = self.timing.timeouts.min(TIMEOUT_DOUBLINGS);
+        self.base_timeout_ms().saturating_mul(1_u64.checked_shl(doublings).unwrap_or(1))
+    }
+
+    pub(super) fn resend_interval_ms(&self) -> u64 {
+        self.base_timeout_ms().checked_div(RESENDS_PER_TIMEOUT).unwrap_or(1).max(1)
+    }
+
+    /// The tip moved.
+    pub(super) fn on_progress(&mut self) {
+        let now = self.now.monotonic_ms;
+        self.timing.last_commit_ms = now;
+        self.timing.last_progress_ms = now;
+        self.timing.timeouts = self.timing.timeouts.saturating_sub(1);
+        self.timing.work_since_ms = None;
+    }
+
+    /// Keeps track of whether there is work, after every input.
+    pub(super) fn note_work(&mut self) {
+        let has_work = self.pending.len() > 0 || self.slots.values().any(|slot| slot.proposal.is_some());
+        if !has_work {
+            self.timing.work_since_ms = None;
+        } else if self.timing.work_since_ms.is_none() {
+            self.timing.work_since_ms = Some(self.now.monotonic_ms);
+        }
+        if let Some(target) = self.target {
+            let set = &self.epoch.validators;
+            let weight = self
+                .view_changes
+                .values()
+                .filter(|message| message.view >= target)
+                .fold(aegis_types::Weight::ZERO, |sum, message| sum.plus(set.weight_of(&message.validator)));
+            if weight < set.quorum() {
+                self.timing.quorum_since_ms = None;
+            } else if self.timing.quorum_since_ms.is_none() {
+                self.timing.quorum_since_ms = Some(self.now.monotonic_ms);
+            }
+        }
+    }
+
+    /// When this view is given up, and why; none while a view change waits for its quorum.
+    fn view_deadline(&self) -> Option<(u64, &'static str)> {
+        let timeout = self.timeout_ms();
+        if self.target.is_some() {
+            let since = self.timing.quorum_since_ms?;
+            return Some((since.saturating_add(timeout), "the new view did not start in time"));
+        }
+        let by_progress = match self.timing.work_since_ms {
+            Some(since) => {
+                let start = since.max(self.timing.last_progress_ms);
+                (start.saturating_add(timeout), "nothing was committed in time")
+            }
+            None => {
+                let due = self.idle_block_at().max(self.timing.last_progress_ms);
+                (due.saturating_add(timeout), "no idle block came in time")
+            }
+        };
+        let patience = self.base_timeout_ms().saturating_mul(BATCH_PATIENCE_TIMEOUTS);
+        let by_patience = self.pending.oldest_ms().map(|since| {
+            (since.saturating_add(patience).max(self.timing.last_progress_ms), "a batch was passed over")
+        });
+        Some(by_patience.filter(|patience| patience.0 < by_progress.0).unwrap_or(by_progress))
+    }
+
+    fn resend_at(&self) -> u64 {
+        let last = self.timing.last_resend_ms.max(self.timing.last_progress_ms);
+        last.saturating_add(self.resend_interval_ms())
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<u64> {
+        self.me?;
+        let mut deadline = self.resend_at();
+        if let Some((view, _)) = self.view_deadline() {
+            deadline = deadline.min(view);
+        }
+        if self.is_leader() && self.target.is_none() && self.slots.is_empty() {
+            // Behind the clock's end, execution is what a proposal waits for: its input drives it.
+            let idle = self.idle_block_at();
+            if idle > self.now.monotonic_ms {
+                deadline = deadline.min(idle);
+            }
+        }
+        Some(deadline)
+    }
+
+    pub(super) fn on_tick(&mut self) {
+        if self.me.is_none() {
+            return;
+        }
+        let now = self.now.monotonic_ms;
+        if let Some((deadline, reason)) = self.view_deadline()
+            && now >= deadline
+        {
+            self.timing.timeouts = self.timing.timeouts.saturating_add(1);
+            let highest: View = self.target.unwrap_or(self.view);
+            self.leave_view(highest.next(), reason);
+        } else if now >= self.resend_at() {
+            self.resend();
+        }
+    }
+
+    /// Sends again whatever may have been lost. Nothing here is new, so nothing needs to be persisted.
+    fn resend(&mut self) {
+        self.timing.last_resend_ms = self.now.monotonic_ms;
+        let status = self.own_status();
+        self.outputs.push(Output::Broadcast(Message::Status(status)));
+        let me = self.keypair.validator_id();
+        if self.target.is_some()
+            && let Some(message) = self.view_changes.get(&me)
+        {
+            self.outputs.push(Output::Broadcast(Message::ViewChange(message.clone())));
+        }
+        let is_leader = self.is_leader();
+        for slot in self.slots.values() {
+            if let (Some(proposal), Some(vote)) = (&slot.proposal, &slot.prepare) {
+                let message = if is_leader && proposal.origin == super::Origin::Leader {
+                    Message::PrePrepare(PrePrepare { header: proposal.header.clone(), vote: vote.clone() })
+                } else {
+                    Message::Vote(vote.clone())
+                };
+                self.outputs.push(Output::Broadcast(message));
+            }
+            if let Some(vote) = &slot.commit {
+                self.outputs.push(Output::Broadcast(Message::Vote(vote.clone())));
+            }
+        }
+        self.fetch_again();
+    }
+
+    pub(super) fn own_status(&self) -> Status {
+        Status { epoch: self.epoch.validators.epoch(), view: self.view, height: self.tip.height }
+    }
+}

@@ -1,0 +1,34 @@
+//! Bounds and ratios of the engine, with the reason for each.
+
+/// Largest encoded message. A NewView of a full set is the largest honest one: about 90 ViewChanges of 90 kB.
+pub const MESSAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The timeout of a view doubles with each view that commits nothing, at most this often: 64 times the first.
+pub const TIMEOUT_DOUBLINGS: u32 = 6;
+
+/// Votes, proposals and view changes are sent again each time this fraction of the view timeout passes without a
+/// commit. Smaller: more traffic when a network is slow; larger: a lost message costs more time, up to a view change.
+pub const RESENDS_PER_TIMEOUT: u64 = 4;
+
+/// A batch that waits for so many view timeouts while other batches are ordered makes the validator leave the view.
+/// Smaller: a busy network might mistake its queue for censorship; larger: a censored author waits longer.
+pub const BATCH_PATIENCE_TIMEOUTS: u64 = 8;
+
+/// Proposals stop when execution lags so many windows behind ordering, and certified state never lags more.
+pub const EXECUTION_LAG_WINDOWS: u64 = 3;
+
+/// Votes are kept for heights up to so many windows above the tip: a validator that is a little behind need not ask for
+/// them again.
+pub const VOTE_WINDOWS: u64 = 2;
+
+/// Votes of one validator for one height and kind are kept for at most so many views, the newest ones.
+pub const VIEWS_PER_VOTER: usize = 3;
+
+/// Messages of the next epoch kept per validator until this one has entered it.
+pub const EARLY_MESSAGES_PER_VALIDATOR: usize = 64;
+
+/// Blocks asked for at once from one peer.
+pub const FETCH_BLOCKS: u64 = 64;
+
+/// Batches that are available and in no committed block, over all authors. The driver refuses more before it stores them.
+pub const PENDING_BATCHES: usize = 65_536;
