@@ -1,0 +1,15 @@
+//! The sections of a configuration file, one per file.
+
+mod consensus;
+mod node;
+mod p2p;
+mod rpc;
+mod store;
+mod telemetry;
+
+pub use consensus::ConsensusSection;
+pub use node::NodeSection;
+pub use p2p::P2pSection;
+pub use rpc::RpcSection;
+pub use store::StoreSection;
+pub use telemetry::{LogFormat, TelemetrySection};

@@ -1,0 +1,250 @@
+//! The command line: one file per subcommand.
+//!
+//! # What goes where
+//! A command's result goes to standard output: text for people, or with `--output json` exactly one JSON document (JSON lines
+//! for `watch`). Progress, notes and errors go to standard error. A closed pipe ends a command quietly.
+//!
+//! # Exit codes
+//! See [`failure::Exit`]; `aegis --help` lists them.
+
+mod block;
+mod completion;
+mod config;
+mod failure;
+mod init;
+mod keys;
+mod kv;
+mod lifetime;
+mod output;
+mod peers;
+mod proposal;
+mod run;
+mod session;
+mod status;
+mod table;
+mod testnet;
+mod validators;
+mod version;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+pub use output::{Output, OutputFormat};
+
+use crate::home::Home;
+
+/// How long tasks may linger after a command is done.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Aegis: a peer-to-peer control plane for operators who do not trust one another.
+#[derive(Debug, Parser)]
+#[command(name = "aegis", version, after_help = failure::EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands take.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Folder with keys, configuration and data of a node [default: $AEGIS_HOME, then ~/.aegis]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The node to talk to, such as http://127.0.0.1:8003 [default: the node of the home, then port 8003 here]
+    #[arg(long, global = true, value_name = "URL", env = "AEGIS_RPC")]
+    rpc: Option<String>,
+    /// PEM file with the authority to trust, for a node behind https
+    #[arg(long, global = true, value_name = "FILE", env = "AEGIS_CA")]
+    ca: Option<PathBuf>,
+    /// Form of the result
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORM",
+        default_value = "text",
+        env = "AEGIS_OUTPUT"
+    )]
+    output: OutputFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a home for a node: keys, token and a commented configuration
+    Init(init::Init),
+    /// Make or run a test network
+    #[command(subcommand)]
+    Testnet(testnet::Testnet),
+    /// Run a node: a validator if its key is in the set, an observer otherwise
+    Run(run::Run),
+    /// Make, show, import and export node and account keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Show or check the configuration in effect
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Where the node stands: height, epoch, view, leader, weights, sync
+    Status(status::StatusCommand),
+    /// The node's connected peers
+    Peers(peers::Peers),
+    /// The epoch's validators with their weights
+    Validators(validators::ValidatorsCommand),
+    /// Submit, list, show, vote on and watch proposals
+    #[command(subcommand)]
+    Proposal(proposal::ProposalCommand),
+    /// Read and watch replicated values; writes are proposals
+    #[command(subcommand)]
+    Kv(kv::Kv),
+    /// Show committed blocks
+    #[command(subcommand)]
+    Block(block::Block),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+    /// Print the versions of program and protocol
+    Version(version::Version),
+}
+
+impl Global {
+    /// The home: flag, then `AEGIS_HOME`, then `~/.aegis`.
+    fn home(&self) -> Home {
+        Home::new(self.home.clone().unwrap_or_else(Home::default_path))
+    }
+
+    fn output(&self) -> Output {
+        Output::new(self.output)
+    }
+}
+
+/// Reads the command line and carries it out.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return Failure::new(format!("the asynchronous runtime cannot start: {error}")).report();
+        }
+    };
+    let result = runtime.block_on(dispatch(cli.global, cli.command));
+    runtime.shutdown_timeout(LINGER);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Init(init) => init.run(&global),
+        Command::Testnet(testnet) => testnet.run(&global).await,
+        Command::Run(run) => run.run(&global).await,
+        Command::Keys(keys) => keys.run(&global),
+        Command::Config(config) => config.run(&global),
+        Command::Status(status) => status.run(&global).await,
+        Command::Peers(peers) => peers.run(&global).await,
+        Command::Validators(validators) => validators.run(&global).await,
+        Command::Proposal(proposal) => proposal.run(&global).await,
+        Command::Kv(kv) => kv.run(&global).await,
+        Command::Block(block) => block.run(&global).await,
+        Command::Completion(completion) => completion.run(),
+        Command::Version(version) => version.run(&global),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    const ID: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' ').map(|word| word.replace("ID", ID)))
+    }
+
+    #[test]
+    fn the_command_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_documented_command_is_understood() {
+        for line in [
+            "aegis init --home DIR --genesis FILE --bootstrap /ip4/192.0.2.1/tcp/7003 --bootstrap /dns/a/tcp/7003",
+            "aegis testnet init --validators 4 --out DIR --hosts a,b,c,d --weights 1,2,3,4",
+            "aegis testnet up",
+            "aegis testnet up --validators 31 --observers 2 --home DIR --base-port 7100 --rpc-port 8100 --output json",
+            "aegis run --home DIR --bootstrap /ip4/192.0.2.1/tcp/7003 --set consensus.batch_delay=5ms",
+            "aegis keys new --purpose node --out FILE",
+            "aegis keys show --file FILE",
+            "aegis keys import --purpose account --out FILE",
+            "aegis keys export --secret",
+            "aegis config show --output json",
+            "aegis --home DIR config check",
+            "aegis status --rpc http://127.0.0.1:8003 --output json",
+            "aegis peers",
+            "aegis validators",
+            "aegis proposal submit kv.put KEY VALUE --wait admit --idempotency-key K --timeout 5s",
+            "aegis proposal submit --wait none --expires-in 1m --key FILE kv.put KEY -",
+            "aegis proposal submit kv.put KEY --file FILE",
+            "aegis proposal submit kv.delete KEY",
+            "aegis proposal submit kv.cas KEY VALUE --expect 0",
+            "aegis proposal submit text --title T TEXT",
+            "aegis proposal submit param.set view_timeout_ms 3000",
+            "aegis proposal submit validator.add ID --weight 3",
+            "aegis proposal submit validator.remove ID",
+            "aegis proposal list --kind kv.put --state applied --account ID --limit 10 --cursor C",
+            "aegis proposal show ID",
+            "aegis proposal vote ID yes",
+            "aegis proposal vote ID no --wait admit --home DIR",
+            "aegis proposal watch --from-height 3",
+            "aegis kv get KEY",
+            "aegis kv list PREFIX --limit 5",
+            "aegis kv watch PREFIX --from-height 3",
+            "aegis block show 12",
+            "aegis block show latest",
+            "aegis completion bash",
+            "aegis version",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("refused"));
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_by_the_parser() {
+        for line in [
+            "aegis testnet up --validators 0",
+            "aegis testnet up --validators 32",
+            "aegis testnet init --validators 4",
+            "aegis proposal submit kv.put KEY",
+            "aegis proposal submit kv.put KEY VALUE --file FILE",
+            "aegis proposal submit kv.cas KEY VALUE",
+            "aegis proposal submit kv.putt KEY VALUE",
+            "aegis proposal submit validator.add 11",
+            "aegis proposal list --kind nothing",
+            "aegis proposal list --state nothing",
+            "aegis proposal vote ID maybe",
+            "aegis block show twelve",
+            "aegis status --output yaml",
+            "aegis keys import",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert_ne!(error.kind(), ErrorKind::DisplayHelp, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_lists_the_exit_codes() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("outcome unknown") && help.contains("no node answers"), "{help}");
+    }
+}

@@ -1,0 +1,97 @@
+//! `aegis status`
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use aegis_config::ByteSize;
+use aegis_rpc::api::{Role, Status};
+use clap::Args;
+
+use super::session::Session;
+use super::table::Fields;
+use super::{Failure, Global};
+
+/// Where the node stands: height, epoch, view, leader, weights, sync
+#[derive(Debug, Args)]
+pub struct StatusCommand {}
+
+impl StatusCommand {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn run(self, global: &Global) -> Result<(), Failure> {
+        let session = Session::open(global)?;
+        let status = session.client.status().await.map_err(|error| session.failure(error))?;
+        session.output.document(&status, text)
+    }
+}
+
+/// A time in milliseconds of the Unix epoch, as people write it.
+pub fn time(millis: u64) -> String {
+    match UNIX_EPOCH.checked_add(Duration::from_millis(millis)) {
+        Some(time) if millis < 253_402_300_800_000 => humantime::format_rfc3339_millis(time).to_string(),
+        _ => format!("{millis} ms"),
+    }
+}
+
+/// A length of time in milliseconds, to the second.
+pub fn length(millis: u64) -> String {
+    humantime::format_duration(Duration::from_secs(millis / 1000)).to_string()
+}
+
+fn text(status: &Status) -> String {
+    let role = match status.role {
+        Role::Validator => format!("validator, weight {} of {}", status.weight, status.total_weight),
+        Role::Observer => "observer".to_owned(),
+    };
+    let view = if status.view_changing { " (changing)" } else { "" };
+    let leader = status.leader.map_or_else(|| "unknown".to_owned(), |leader| leader.to_string());
+    let sync = match (status.syncing.active, status.syncing.target_height) {
+        (true, Some(target)) => format!("catching up to {target} from {} peers", status.syncing.peers),
+        (true, None) => format!("catching up from {} peers", status.syncing.peers),
+        (false, _) => "up to date".to_owned(),
+    };
+    let mut fields = Fields::new()
+        .field("chain", &status.chain_id)
+        .field("genesis", status.genesis)
+        .field("node id", status.node_id)
+        .field("peer id", &status.peer_id)
+        .field("account", status.account)
+        .field("role", role)
+        .field("version", &status.version)
+        .field("height", format!("{} (executed {})", status.height, status.executed_height))
+        .field("block", status.block_digest)
+        .field("state root", status.state_root)
+        .field("agreed time", time(status.agreed_time_ms))
+        .field("epoch", status.epoch)
+        .field("view", format!("{}{view}", status.view))
+        .field("leader", leader)
+        .field("quorum", format!("{} of weight {}", status.quorum, status.total_weight))
+        .field(
+            "alive",
+            format!(
+                "weight {}; {} more may fail before agreement stops (designed for {})",
+                status.weight_alive, status.weight_may_still_fail, status.max_faulty
+            ),
+        )
+        .field("sync", sync)
+        .field("peers", status.peers);
+    for address in &status.listen_addresses {
+        fields = fields.field("p2p", address);
+    }
+    fields
+        .field("rest", &status.rest_endpoint)
+        .field("grpc", &status.grpc_endpoint)
+        .field(
+            "pending",
+            format!("{} proposals in {} batches", status.mempool.proposals, status.mempool.batches),
+        )
+        .field("store", approximate(status.store_bytes))
+        .field("uptime", length(status.uptime_ms))
+        .render()
+}
+
+/// A size in whole KiB or MiB, whichever is shorter to read.
+fn approximate(bytes: u64) -> ByteSize {
+    if bytes < 10 << 20 { ByteSize::from_kib(bytes >> 10) } else { ByteSize::from_mib(bytes >> 20) }
+}

@@ -1,0 +1,80 @@
+//! A running node: its parts, and how they are wired.
+//!
+//! ```text
+//!  clients ── api ── admission ──► batches ──┐                         ┌── executor thread ── committed log, state store
+//!                                            ▼                         │        │
+//!  peers ── events ──────────────────► driver thread ── decided blocks ┘        ├──► clients that wait, watchers, gossip
+//!             ▲                        engine, journal ◄── state roots ─────────┘
+//!             └────── send, broadcast ───────┘
+//! ```
+//!
+//! | file | part |
+//! |---|---|
+//! | `driver` | owns engine and vote journal; durable before sent |
+//! | `executor` | owns execution and committed log; durable before acknowledged |
+//! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
+//! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
+//! | `recovery`, `journal`, `state` | what is on disk, and the start from it |
+//! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
+//! | `reactions` | what the node does by itself |
+//!
+//! Two threads own all durable state, so no lock is held across a flush. A part that fails or panics stops the whole node
+//! with its reason: half a node would mislead its operator.
+
+mod admission;
+mod api;
+mod batches;
+mod clock;
+mod context;
+mod driver;
+mod events;
+mod executor;
+mod journal;
+mod logging;
+mod mempool;
+mod reactions;
+mod recovery;
+mod serve;
+mod state;
+mod sync;
+mod telemetry;
+mod watch;
+mod wire;
+mod wiring;
+
+use std::net::SocketAddr;
+
+use aegis_types::{Genesis, Keypair, ValidatorId};
+use tokio::sync::oneshot;
+
+use crate::home::Home;
+
+pub use wiring::run;
+
+/// What a node is started with.
+pub struct RunOptions {
+    /// Its home.
+    pub home: Home,
+    /// Its configuration.
+    pub config: aegis_config::Config,
+    /// What the network starts from.
+    pub genesis: Genesis,
+    /// Its key.
+    pub node_key: Keypair,
+    /// The key of its account.
+    pub account_key: Keypair,
+    /// The bearer token of its interface.
+    pub token: String,
+    /// Told once when the node serves.
+    pub announce: oneshot::Sender<Started>,
+}
+
+/// A node that serves.
+pub struct Started {
+    /// Its name.
+    pub node_id: ValidatorId,
+    /// Addresses for other nodes.
+    pub listen: Vec<String>,
+    /// Address for clients.
+    pub rpc: SocketAddr,
+}

@@ -1,0 +1,44 @@
+//! What the node's tasks share.
+
+use std::sync::{Arc, RwLock};
+
+use aegis_consensus::EngineStatus;
+use aegis_ledger::Ledger;
+use aegis_p2p::Network;
+use aegis_store::{KvStore, LogReader};
+use aegis_types::{Domain, Genesis, Keypair};
+use tokio::sync::{mpsc, watch};
+
+use super::admission::Admission;
+use super::batches::BatchPool;
+use super::clock::Clock;
+use super::driver::DriverInput;
+use super::mempool::Mempool;
+use super::state::Standing;
+use super::sync::SyncHandle;
+use super::telemetry::Telemetry;
+use super::watch::WatchHub;
+
+/// Handles to every part of a running node.
+pub struct NodeContext {
+    pub genesis: Genesis,
+    pub domain: Domain,
+    pub node_key: Keypair,
+    pub account_key: Keypair,
+    pub network: Network,
+    pub kv: Arc<dyn KvStore>,
+    pub log: LogReader,
+    pub ledger: Arc<RwLock<Ledger>>,
+    pub pool: Arc<BatchPool>,
+    pub mempool: Arc<Mempool>,
+    pub hub: Arc<WatchHub>,
+    pub telemetry: Arc<Telemetry>,
+    pub clock: Clock,
+    /// The engine's state, a few milliseconds old at most.
+    pub agreement: watch::Receiver<EngineStatus>,
+    /// Where execution stands.
+    pub standing: watch::Receiver<Standing>,
+    pub inputs: mpsc::Sender<DriverInput>,
+    pub admission: Admission,
+    pub sync: SyncHandle,
+}

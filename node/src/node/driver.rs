@@ -1,0 +1,351 @@
+//! The driver: the thread that owns the engine and the vote journal.
+//!
+//! Each turn takes whatever inputs are there, makes all records that they yield durable with one flush, and only then
+//! carries out the rest. What queues up during a flush shares the next one, so no timer is needed to group commits.
+//! A flush that fails ends the thread, and with it the node: it never votes on what is not durable.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output};
+use aegis_p2p::{Lane, Network, Offence};
+use aegis_store::Journal;
+use aegis_types::{Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::batches::{BatchPool, HeldBatch, Offer, Taken};
+use super::clock::Clock;
+use super::journal::Entry;
+use super::telemetry::Telemetry;
+
+/// Inputs handled in one turn: more would delay the first one's effects.
+const TURN_INPUTS: usize = 256;
+/// Messages from peers that may wait for the driver; further ones are dropped, which the protocol tolerates.
+pub const INPUTS_MAX: usize = 4_096;
+/// Blocks between driver and executor. The engine never lets more be underway, so neither side ever waits for the other.
+pub const BLOCKS_MAX: usize = 1_024;
+/// The journal is rewritten with what still binds once it has grown by so much.
+const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// How often the published status is refreshed while nothing changes but votes.
+const STATUS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What the driver is told by the rest of the node.
+#[derive(Debug)]
+pub enum DriverInput {
+    /// A decoded message of an authenticated peer.
+    Message {
+        /// The peer.
+        from: ValidatorId,
+        /// The message.
+        message: Box<Message>,
+    },
+    /// A batch that was just taken into the pool.
+    Batch(Arc<HeldBatch>),
+    /// A decided block from a peer, not verified.
+    Synced(Box<CommittedBlock>),
+}
+
+/// A block was executed.
+#[derive(Debug)]
+pub struct ExecutedInput {
+    /// Its height.
+    pub height: Height,
+    /// Root of the state after it.
+    pub state_root: Hash,
+    /// For a closing block: the next epoch.
+    pub next_epoch: Option<NextEpoch>,
+}
+
+/// A block to execute.
+#[derive(Debug)]
+pub struct DecidedBlock {
+    /// The header.
+    pub header: Header,
+    /// Its commit certificate.
+    pub certificate: Certificate,
+}
+
+/// What the driver wants from the asynchronous part of the node.
+#[derive(Debug)]
+pub enum DriverRequest {
+    /// Obtain batches.
+    FetchBatches {
+        /// Their digests.
+        digests: Vec<Hash>,
+        /// Who should hold them.
+        from: ValidatorId,
+    },
+    /// Obtain blocks.
+    FetchBlocks {
+        /// The last height.
+        last: Height,
+        /// Who claims to hold them.
+        from: ValidatorId,
+    },
+    /// Submit a proof of equivocation.
+    Evidence(Box<Vote>, Box<Vote>),
+    /// The validator set changed.
+    EpochEntered,
+}
+
+/// Requests that may wait; a full queue drops fetches, which the engine repeats.
+pub const REQUESTS_MAX: usize = 256;
+
+/// The driver's ends of the node's channels.
+#[derive(Debug)]
+pub struct Ports {
+    /// From network and admission.
+    pub inputs: mpsc::Receiver<DriverInput>,
+    /// From the executor.
+    pub executed: mpsc::Receiver<ExecutedInput>,
+    /// To the executor.
+    pub decided: mpsc::Sender<DecidedBlock>,
+    /// To the asynchronous part.
+    pub requests: mpsc::Sender<DriverRequest>,
+    /// The engine's state for everybody to read.
+    pub status: watch::Sender<EngineStatus>,
+}
+
+/// Engine, journal and channels.
+pub struct Driver {
+    pub engine: Engine,
+    pub journal: Journal,
+    pub network: Network,
+    pub pool: Arc<BatchPool>,
+    pub telemetry: Arc<Telemetry>,
+    pub clock: Clock,
+    pub ports: Ports,
+    pub stop: CancellationToken,
+}
+
+enum Wake {
+    Input(DriverInput),
+    Executed(ExecutedInput),
+    Tick,
+    Stop,
+}
+
+impl Driver {
+    /// Runs until the node stops.
+    ///
+    /// # Errors
+    /// When the journal fails, or the certified state differs from this node's: the node must stop.
+    pub fn run(mut self, runtime: &Handle) -> anyhow::Result<()> {
+        let mut published = Instant::now();
+        loop {
+            let first = runtime.block_on(self.next_wake());
+            let mut outputs = Vec::new();
+            let mut has_batches = false;
+            let mut wake = Some(first);
+            let mut handled = 0;
+            let mut is_stopping = false;
+            while let Some(next) = wake {
+                match next {
+                    Wake::Stop => {
+                        is_stopping = true;
+                        break;
+                    }
+                    next => has_batches |= self.handle(next, &mut outputs),
+                }
+                handled += 1;
+                wake = if handled < TURN_INPUTS { self.ready_wake() } else { None };
+            }
+            let height = self.engine.height();
+            self.persist(&outputs, has_batches)?;
+            self.carry_out(outputs)?;
+            self.checkpoint_if_due()?;
+            if self.ports.status.borrow().tip.0 != height || published.elapsed() >= STATUS_INTERVAL {
+                self.ports.status.send_replace(self.engine.status());
+                published = Instant::now();
+            }
+            if is_stopping {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn next_wake(&mut self) -> Wake {
+        let tick = self.engine.deadline().map(|deadline| self.clock.until(deadline));
+        let tick = async {
+            match tick {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Wake::Stop,
+            executed = self.ports.executed.recv() => executed.map_or(Wake::Stop, Wake::Executed),
+            input = self.ports.inputs.recv() => input.map_or(Wake::Stop, Wake::Input),
+            () = tick => Wake::Tick,
+        }
+    }
+
+    fn ready_wake(&mut self) -> Option<Wake> {
+        if let Ok(executed) = self.ports.executed.try_recv() {
+            return Some(Wake::Executed(executed));
+        }
+        self.ports.inputs.try_recv().ok().map(Wake::Input)
+    }
+
+    /// Feeds the engine; true when a batch was appended to the journal.
+    fn handle(&mut self, wake: Wake, outputs: &mut Vec<Output>) -> bool {
+        let now = self.clock.now();
+        let (input, is_batch) = match wake {
+            Wake::Input(DriverInput::Message { from, message }) => (Input::Message { from, message }, false),
+            Wake::Input(DriverInput::Batch(batch)) => {
+                let reference = batch.reference;
+                self.journal.append(&Entry::Batch(batch).encode());
+                (Input::BatchAvailable(reference), true)
+            }
+            Wake::Input(DriverInput::Synced(block)) => {
+                self.handle_synced(*block, outputs);
+                return false;
+            }
+            Wake::Executed(ExecutedInput { height, state_root, next_epoch }) => {
+                (Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }, false)
+            }
+            Wake::Tick => (Input::Tick, false),
+            Wake::Stop => return false,
+        };
+        outputs.extend(self.engine.handle(now, input));
+        is_batch
+    }
+
+    /// Offers a block's batches to the pool, and takes those that were new back out if the engine refuses the block.
+    fn handle_synced(&mut self, block: CommittedBlock, outputs: &mut Vec<Output>) {
+        let CommittedBlock { header, certificate, batches } = block;
+        let height = header.height;
+        let mut added = Vec::new();
+        for batch in batches {
+            let batch = Arc::new(HeldBatch::new(batch));
+            let digest = batch.reference.digest;
+            if self.pool.offer(batch, Offer::Named) == Taken::New {
+                added.push(digest);
+            }
+        }
+        let input = Input::Synced { header: Box::new(header), certificate: Box::new(certificate) };
+        outputs.extend(self.engine.handle(self.clock.now(), input));
+        if self.engine.height() < height {
+            self.pool.withdraw(&added);
+        }
+    }
+
+    fn persist(&mut self, outputs: &[Output], has_batches: bool) -> anyhow::Result<()> {
+        let mut has_records = has_batches;
+        for output in outputs {
+            if let Output::Persist(record) = output {
+                self.journal.append(&Entry::Record(record.clone()).encode());
+                has_records = true;
+            }
+        }
+        if has_records {
+            let start = Instant::now();
+            self.journal.flush().context("the vote journal cannot be written, so this node must not vote")?;
+            self.telemetry.journal_flush_seconds.observe(start.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output>) -> anyhow::Result<()> {
+        for output in outputs {
+            match output {
+                Output::Persist(_) => {}
+                Output::Send { to, message } => self.send(&to, &message.encode().into()),
+                Output::Broadcast(message) => self.broadcast(&message.encode().into()),
+                Output::Committed { header, certificate } => {
+                    self.telemetry.committed_height.set(gauge_value(header.height.0));
+                    if self.ports.decided.blocking_send(DecidedBlock { header, certificate }).is_err() {
+                        // The executor has stopped: so does the node, for the executor's reason.
+                        self.stop.cancel();
+                    }
+                }
+                Output::FetchBatches { digests, from } => {
+                    self.request(DriverRequest::FetchBatches { digests, from });
+                }
+                Output::FetchBlocks { last, from, .. } => self.request(DriverRequest::FetchBlocks { last, from }),
+                Output::Evidence { first, second } => {
+                    self.telemetry.evidence.inc();
+                    warn!(validator = %first.validator, height = %first.content.height, "a validator voted for two blocks");
+                    self.request(DriverRequest::Evidence(first, second));
+                }
+                Output::Misbehaviour { peer, reason } => {
+                    self.telemetry.misbehaviours.inc();
+                    warn!(%peer, reason, "a peer broke the protocol");
+                    self.network.report(&peer, Offence::Invalid);
+                }
+                Output::Event(event) => self.note(event),
+                Output::Diverged { height, certified, computed } => bail!(
+                    "a quorum certified state root {certified} at height {height}, but this node computed {computed}: \
+                     its state is damaged; stop it, set its data folder aside and let it sync again"
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn broadcast(&self, frame: &Bytes) {
+        let me = self.network.local_id();
+        for member in self.engine.validators().members() {
+            if member.validator != me {
+                self.send(&member.validator, frame);
+            }
+        }
+    }
+
+    fn send(&self, to: &ValidatorId, frame: &Bytes) {
+        if self.network.send(to, Lane::Consensus, frame.clone()).is_err() {
+            self.telemetry.messages_not_sent.inc();
+        }
+    }
+
+    fn request(&self, request: DriverRequest) {
+        if let Err(mpsc::error::TrySendError::Closed(_)) = self.ports.requests.try_send(request) {
+            self.stop.cancel();
+        }
+    }
+
+    fn note(&self, event: Event) {
+        match event {
+            Event::ViewChangeStarted { target, reason } => {
+                self.telemetry.view_changes.inc();
+                info!(%target, reason, "view change");
+            }
+            Event::ViewEntered { view, leader } => {
+                self.telemetry.view.set(gauge_value(view.0));
+                info!(%view, leader = leader.short(), "entered view");
+            }
+            Event::EpochEntered { epoch } => {
+                self.telemetry.view.set(0);
+                self.telemetry.epoch.set(gauge_value(epoch.0));
+                info!(%epoch, validators = self.engine.validators().len(), "entered epoch");
+                self.request(DriverRequest::EpochEntered);
+            }
+        }
+    }
+
+    /// Drops what no longer binds from the journal, once that is worth it.
+    fn checkpoint_if_due(&mut self) -> anyhow::Result<()> {
+        if self.journal.bytes_since_checkpoint() < CHECKPOINT_BYTES {
+            return Ok(());
+        }
+        let Some(records) = self.engine.live_records() else { return Ok(()) };
+        // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
+        let batches = self.pool.all().into_iter().map(Entry::Batch);
+        let live: Vec<Vec<u8>> =
+            batches.chain(records.into_iter().map(Entry::Record)).map(|entry| entry.encode()).collect();
+        self.journal
+            .checkpoint(live.iter().map(Vec::as_slice))
+            .context("the vote journal cannot be written, so this node must not vote")
+    }
+}
+
+/// A height or count as a gauge takes it.
+pub fn gauge_value(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,234 @@
+//! The network's events: decodes what peers send and hands it on.
+//!
+//! One task takes the events in order and never waits for a peer. Signature checks and answers run in tasks of their own,
+//! bounded by semaphores; beyond the bound, what comes in is dropped, and its sender sends it again.
+
+use std::sync::Arc;
+
+use aegis_consensus::Message;
+use aegis_p2p::{EventReceiver, GossipId, Lane, NetworkEvent, Offence, Topic, Verdict};
+use aegis_types::{Canonical, CommittedBlock, Hash, ValidatorId};
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tracing::{debug, info, warn};
+
+use super::batches::{HeldBatch, Offer, Taken};
+use super::context::NodeContext;
+use super::driver::{DriverInput, gauge_value};
+use super::serve;
+use super::wire::{Answer, DIGESTS_MAX, PayloadFrame, Question};
+
+/// Batches whose signatures are checked at once or wait for it: some 10 MB of proposals.
+const BATCH_CHECKS_MAX: usize = 64;
+/// Gossiped blocks whose certificates are checked at once or wait for it.
+const BLOCK_CHECKS_MAX: usize = 16;
+/// Questions that are answered at once.
+const ANSWERS_MAX: usize = 64;
+
+struct Desk {
+    node: Arc<NodeContext>,
+    batch_checks: Arc<Semaphore>,
+    block_checks: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+}
+
+/// Handles events until the network stops.
+pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
+    let desk = Desk {
+        node,
+        batch_checks: Arc::new(Semaphore::new(BATCH_CHECKS_MAX)),
+        block_checks: Arc::new(Semaphore::new(BLOCK_CHECKS_MAX)),
+        answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+    };
+    while let Some(event) = events.recv().await {
+        match event {
+            NetworkEvent::Message { from, lane: Lane::Consensus, frame } => desk.on_consensus(from, &frame),
+            NetworkEvent::Message { from, lane: Lane::Payload, frame } => desk.on_payload(from, frame),
+            NetworkEvent::Gossip { id, topic: Topic::Blocks, from, message } => desk.on_block(id, from, message),
+            NetworkEvent::Gossip { id, topic: Topic::Reports, .. } => desk.node.network.judge(id, Verdict::Ignore),
+            NetworkEvent::Request { from, request, reply } => {
+                let Ok(permit) = desk.answers.clone().try_acquire_owned() else { continue };
+                let node = desk.node.clone();
+                tokio::spawn(async move {
+                    if let Some(answer) = serve::answer(&node, from, request).await {
+                        // Who asked may have gone away.
+                        let _ = reply.send(answer);
+                    }
+                    drop(permit);
+                });
+            }
+            NetworkEvent::PeerConnected { peer } => {
+                info!(%peer, "peer connected");
+                desk.count_peers();
+            }
+            NetworkEvent::PeerDisconnected { peer } => {
+                info!(%peer, "peer disconnected");
+                desk.count_peers();
+            }
+            NetworkEvent::DirectReady { peer } => debug!(%peer, "direct streams ready"),
+            NetworkEvent::Listening { address } => info!(%address, "listening"),
+        }
+    }
+}
+
+impl Desk {
+    fn count_peers(&self) {
+        let peers = u64::try_from(self.node.network.connected()).unwrap_or(u64::MAX);
+        self.node.telemetry.peers.set(gauge_value(peers));
+    }
+
+    fn on_consensus(&self, from: ValidatorId, frame: &[u8]) {
+        match Message::decode(frame) {
+            Ok(message) => {
+                let input = DriverInput::Message { from, message: Box::new(message) };
+                if self.node.inputs.try_send(input).is_err() {
+                    self.node.telemetry.messages_not_handled.inc();
+                }
+            }
+            Err(error) => {
+                warn!(peer = %from, %error, "a peer sent a malformed consensus message");
+                self.node.network.report(&from, Offence::Malformed);
+            }
+        }
+    }
+
+    fn on_payload(&self, from: ValidatorId, frame: Bytes) {
+        match PayloadFrame::decode(frame) {
+            Ok(PayloadFrame::Batch(encoding)) => self.on_batch(from, encoding),
+            Ok(PayloadFrame::Announce(digests)) => {
+                let missing = self.node.pool.missing(&digests);
+                if !missing.is_empty() {
+                    tokio::spawn(fetch_batches(self.node.clone(), missing, from, Offer::Spread));
+                }
+            }
+            Err(error) => {
+                warn!(peer = %from, %error, "a peer sent a malformed payload frame");
+                self.node.network.report(&from, Offence::Malformed);
+            }
+        }
+    }
+
+    fn on_batch(&self, from: ValidatorId, encoding: Bytes) {
+        let Ok(permit) = self.batch_checks.clone().try_acquire_owned() else {
+            // It is announced again.
+            self.node.telemetry.messages_not_handled.inc();
+            return;
+        };
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            accept_batch(&node, from, encoding, Offer::Spread, Sender::Author).await;
+            drop(permit);
+        });
+    }
+
+    fn on_block(&self, id: GossipId, from: ValidatorId, message: Bytes) {
+        let Ok(permit) = self.block_checks.clone().try_acquire_owned() else {
+            self.node.network.judge(id, Verdict::Ignore);
+            return;
+        };
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            let verdict = judge_block(&node, from, message).await;
+            node.network.judge(id, verdict);
+            drop(permit);
+        });
+    }
+}
+
+/// Checks a gossiped block, and executes it if it is the next one and this node learns blocks by gossip.
+async fn judge_block(node: &Arc<NodeContext>, from: ValidatorId, message: Bytes) -> Verdict {
+    let checking = node.clone();
+    let checked = tokio::task::spawn_blocking(move || {
+        let block = CommittedBlock::decode(&message).ok()?;
+        let validators = checking.agreement.borrow().validators.clone();
+        if block.header.epoch != validators.epoch() {
+            return Some((block, false));
+        }
+        block.certificate.verify(&validators, &checking.domain).ok().map(|()| (block, true))
+    })
+    .await;
+    let Ok(Some((block, is_verified))) = checked else { return Verdict::Reject };
+    let (tip, is_member) = {
+        let agreement = node.agreement.borrow();
+        (agreement.tip.0, agreement.is_member)
+    };
+    let height = block.header.height;
+    if !is_member {
+        if is_verified && height == tip.next() {
+            let input = DriverInput::Synced(Box::new(block));
+            if node.inputs.try_send(input).is_err() {
+                node.telemetry.messages_not_handled.inc();
+            }
+        } else if height > tip {
+            node.sync.want(height, from);
+        }
+    }
+    // A block of another epoch may be right; whoever is there can tell.
+    if is_verified { Verdict::Accept } else { Verdict::Ignore }
+}
+
+/// Who delivered a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// Its author, unasked.
+    Author,
+    /// Anybody, because it was asked for by digest.
+    Asked,
+}
+
+/// Checks a batch and takes it into the pool.
+async fn accept_batch(node: &Arc<NodeContext>, from: ValidatorId, encoding: Bytes, offer: Offer, sender: Sender) {
+    let checking = node.clone();
+    let checked = tokio::task::spawn_blocking(move || {
+        let batch = HeldBatch::decode(encoding).map_err(|error| error.to_string())?;
+        if sender == Sender::Author && batch.batch.author != from {
+            return Err("it is not the sender's own".to_owned());
+        }
+        if checking.pool.missing(&[batch.reference.digest]).is_empty() && offer == Offer::Spread {
+            return Ok(None);
+        }
+        let seed: [u8; 32] = rand::random();
+        batch.batch.verify(&checking.domain, seed).map_err(|error| error.to_string())?;
+        Ok(Some(Arc::new(batch)))
+    })
+    .await;
+    match checked {
+        Ok(Ok(Some(batch))) => {
+            let digest = batch.reference.digest;
+            if node.take_batch(batch, offer).await == Taken::ShareUsedUp {
+                debug!(peer = %from, %digest, "a batch was refused: its author's share is used up");
+            }
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(reason)) => {
+            warn!(peer = %from, reason, "a peer sent an invalid batch");
+            node.network.report(&from, Offence::Invalid);
+        }
+        Err(error) => warn!(%error, "a batch could not be checked"),
+    }
+}
+
+/// Obtains batches by digest from a peer.
+pub async fn fetch_batches(node: Arc<NodeContext>, digests: Vec<Hash>, from: ValidatorId, offer: Offer) {
+    for part in digests.chunks(DIGESTS_MAX) {
+        let wanted: std::collections::BTreeSet<Hash> = part.iter().copied().collect();
+        let answer = match node.network.request(&from, Question::Batches(part.to_vec()).encode()).await {
+            Ok(answer) => Answer::decode(answer),
+            Err(error) => {
+                debug!(peer = %from, %error, "batches could not be fetched");
+                return;
+            }
+        };
+        let Ok(Answer::Batches(encodings)) = answer else {
+            node.network.report(&from, Offence::Malformed);
+            return;
+        };
+        for encoding in encodings.into_iter().take(part.len()) {
+            if !wanted.contains(&aegis_types::Batch::digest_of_encoding(&encoding)) {
+                node.network.report(&from, Offence::Invalid);
+                return;
+            }
+            accept_batch(&node, from, encoding, offer, Sender::Asked).await;
+        }
+    }
+}

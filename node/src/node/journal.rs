@@ -1,0 +1,57 @@
+//! What stands in the vote journal: the engine's records, and the batches that votes vouch for.
+//!
+//! A Prepare says "I hold this block's batches", so a batch becomes durable in the same journal, with the same flush, as
+//! the votes that follow from it.
+
+use std::sync::Arc;
+
+use aegis_consensus::Record;
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+
+use super::batches::HeldBatch;
+
+const RECORD: u8 = 1;
+const BATCH: u8 = 2;
+
+/// An entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A promise of the engine.
+    Record(Record),
+    /// A held batch.
+    Batch(Arc<HeldBatch>),
+}
+
+impl Entry {
+    /// The entry's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Record(record) => tagged(RECORD, &record.encode()),
+            Self::Batch(batch) => tagged(BATCH, &batch.encoding),
+        }
+    }
+
+    /// Reads an entry whose checksum was right.
+    ///
+    /// # Errors
+    /// When it was written by another version.
+    pub fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
+        const HELP: &str = "the vote journal has an entry that this version does not understand; run the version that wrote it";
+        match bytes.split_first() {
+            Some((&RECORD, record)) => Ok(Self::Record(Record::decode(record).context(HELP)?)),
+            Some((&BATCH, batch)) => {
+                let batch = HeldBatch::decode(Bytes::copy_from_slice(batch)).context(HELP)?;
+                Ok(Self::Batch(Arc::new(batch)))
+            }
+            Some(_) | None => bail!(HELP),
+        }
+    }
+}
+
+fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(content.len() + 1);
+    bytes.push(tag);
+    bytes.extend_from_slice(content);
+    bytes
+}

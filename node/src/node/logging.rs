@@ -1,0 +1,28 @@
+//! Log lines: for people or as JSON, to standard error.
+
+use aegis_config::{LogFormat, TelemetrySection};
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Starts logging. Called twice in one process, the first call's form stays.
+///
+/// # Errors
+/// When the configured level cannot be read.
+pub fn start(telemetry: &TelemetrySection) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&telemetry.log_level).with_context(|| {
+        format!(
+            "telemetry.log_level `{}` cannot be read; use error, warn, info, debug or trace, or per module as in \"info,aegis_p2p=debug\"",
+            telemetry.log_level
+        )
+    })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let started = match telemetry.log_format {
+        LogFormat::Text => lines.with_ansi(false).finish().try_init(),
+        LogFormat::Json => lines.json().finish().try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging was started before");
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Telemetry: what Prometheus reads at `/metrics`.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// All series of a node. Base units; rates are for whoever reads them.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Mutex<Registry>,
+    /// Newest committed block.
+    pub committed_height: Gauge,
+    /// Newest executed block.
+    pub executed_height: Gauge,
+    /// Current epoch.
+    pub epoch: Gauge,
+    /// View entered last.
+    pub view: Gauge,
+    /// Own voting weight.
+    pub weight: Gauge,
+    /// Connected peers.
+    pub peers: Gauge,
+    /// Proposals that wait for agreement at this node.
+    pub proposals_pending: Gauge,
+    /// Batches that are held and not executed.
+    pub batches_held: Gauge,
+    /// View changes that this node started.
+    pub view_changes: Counter,
+    /// Blocks executed since the start.
+    pub blocks_executed: Counter,
+    /// Proposals executed since the start.
+    pub proposals_executed: Counter,
+    /// Proposals refused at submission since the start.
+    pub proposals_refused: Counter,
+    /// Messages that could not be queued for their receiver.
+    pub messages_not_sent: Counter,
+    /// Messages that came in faster than the driver could handle them.
+    pub messages_not_handled: Counter,
+    /// Peers reported for misbehaviour.
+    pub misbehaviours: Counter,
+    /// Proofs of equivocation found.
+    pub evidence: Counter,
+    /// Time of one journal flush.
+    pub journal_flush_seconds: Histogram,
+    /// Time from submission at this node to the durable, executed block.
+    pub submission_seconds: Histogram,
+    /// Time to execute one block.
+    pub execution_seconds: Histogram,
+    /// Process start, as agreed names go.
+    pub start_time_seconds: Gauge<f64, AtomicU64>,
+}
+
+impl Telemetry {
+    /// Registers all series.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("aegis");
+        let telemetry = Self {
+            committed_height: gauge(&mut registry, "committed_height", "Height of the newest committed block"),
+            executed_height: gauge(&mut registry, "executed_height", "Height of the newest executed block"),
+            epoch: gauge(&mut registry, "epoch", "Current epoch"),
+            view: gauge(&mut registry, "view", "View entered last"),
+            weight: gauge(&mut registry, "weight", "Own voting weight, 0 for an observer"),
+            peers: gauge(&mut registry, "peers", "Connected peers"),
+            proposals_pending: gauge(&mut registry, "proposals_pending", "Proposals waiting for agreement here"),
+            batches_held: gauge(&mut registry, "batches_held", "Batches held and not executed"),
+            view_changes: counter(&mut registry, "view_changes", "View changes started by this node"),
+            blocks_executed: counter(&mut registry, "blocks_executed", "Blocks executed since the start"),
+            proposals_executed: counter(&mut registry, "proposals_executed", "Proposals executed since the start"),
+            proposals_refused: counter(&mut registry, "proposals_refused", "Proposals refused at submission"),
+            messages_not_sent: counter(&mut registry, "messages_not_sent", "Messages dropped before sending"),
+            messages_not_handled: counter(&mut registry, "messages_not_handled", "Messages dropped on arrival"),
+            misbehaviours: counter(&mut registry, "misbehaviours", "Peers reported for misbehaviour"),
+            evidence: counter(&mut registry, "evidence", "Proofs of equivocation found"),
+            journal_flush_seconds: seconds(&mut registry, "journal_flush", "Time of one journal flush"),
+            submission_seconds: seconds(&mut registry, "submission", "Time from submission to the executed block"),
+            execution_seconds: seconds(&mut registry, "execution", "Time to execute one block"),
+            start_time_seconds: Gauge::default(),
+            registry: Mutex::new(Registry::default()),
+        };
+        registry.register_with_unit(
+            "start_time",
+            "Start of the node since the Unix epoch",
+            Unit::Seconds,
+            telemetry.start_time_seconds.clone(),
+        );
+        Self { registry: Mutex::new(registry), ..telemetry }
+    }
+
+    /// The series as text.
+    pub fn render(&self) -> String {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        match encode(&mut text, &registry) {
+            Ok(()) => text,
+            Err(error) => format!("# telemetry could not be written: {error}\n"),
+        }
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let series = Gauge::default();
+    registry.register(name, help, series.clone());
+    series
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let series = Counter::default();
+    registry.register(name, help, series.clone());
+    series
+}
+
+/// From 50 microseconds, doubling, to about 26 seconds.
+fn seconds(registry: &mut Registry, name: &str, help: &str) -> Histogram {
+    let series = Histogram::new(exponential_buckets(0.000_05, 2.0, 20));
+    registry.register_with_unit(name, help, Unit::Seconds, series.clone());
+    series
+}

@@ -1,0 +1,234 @@
+//! Watching: what a block changed, as events, live and from the past.
+//!
+//! Events of the past are derived again from the committed log and the indexes, by the same function that made them when
+//! the block was executed, so a watcher that resumes sees what it would have seen live.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use aegis_ledger::{Enactment, LedgerEvent, VoteStatus};
+use aegis_rpc::api::{
+    BlockEvent, Change, EncodedBytes, KvEvent, Outcome, ProposalEvent, ProposalState, WatchEvent,
+};
+use aegis_store::{KvStore, LogReader, Table};
+use aegis_types::{Canonical, CommittedBlock, Hash, Height, Proposal, ProposalBody};
+use anyhow::Context as _;
+use tokio::sync::broadcast;
+
+use super::state::{self, IndexedProposal};
+
+/// Blocks that a watcher may fall behind before it is told to resume.
+const BLOCKS_BEHIND_MAX: usize = 1_024;
+/// Longest subject of a proposal in lists, in characters.
+const SUBJECT_CHARS: usize = 80;
+
+/// The events of one block.
+#[derive(Debug)]
+pub struct BlockEvents {
+    /// The block's height.
+    pub height: Height,
+    /// Its events, in order.
+    pub events: Vec<WatchEvent>,
+}
+
+/// Hands the events of executed blocks to all watchers.
+#[derive(Debug)]
+pub struct WatchHub {
+    sender: broadcast::Sender<Arc<BlockEvents>>,
+}
+
+impl WatchHub {
+    /// A hub without watchers.
+    pub fn new() -> Self {
+        Self { sender: broadcast::channel(BLOCKS_BEHIND_MAX).0 }
+    }
+
+    /// Tells all watchers.
+    pub fn publish(&self, height: Height, events: Vec<WatchEvent>) {
+        // Nobody watching is no error.
+        let _ = self.sender.send(Arc::new(BlockEvents { height, events }));
+    }
+
+    /// Starts watching; the first event is that of the next block executed.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<BlockEvents>> {
+        self.sender.subscribe()
+    }
+}
+
+/// The events of a block, from what was written about it.
+pub fn block_events(
+    block: &CommittedBlock,
+    rows: &[IndexedProposal],
+    state_root: Hash,
+    closings: Vec<WatchEvent>,
+) -> Vec<WatchEvent> {
+    let height = block.header.height;
+    let event = |change| WatchEvent { height, change };
+    let mut events = vec![event(Change::Blocks(BlockEvent {
+        digest: block.certificate.content.digest,
+        epoch: block.header.epoch,
+        view: block.certificate.content.view,
+        proposer: block.header.proposer,
+        timestamp_ms: block.header.timestamp_ms,
+        proposals: u64::try_from(rows.len()).unwrap_or(u64::MAX),
+        state_root,
+    }))];
+    events.extend(closings);
+    let proposals = block.batches.iter().flat_map(|batch| &batch.proposals);
+    for (proposal, row) in proposals.zip(rows) {
+        let outcome = outcome_of(row);
+        events.push(event(Change::Proposals(ProposalEvent {
+            id: proposal.id(),
+            account: proposal.account,
+            kind: proposal.kind(),
+            state: outcome.state,
+            outcome: Some(outcome.clone()),
+        })));
+        if let Some(change) = kv_event(proposal, &outcome) {
+            events.push(event(Change::Kv(change)));
+        }
+    }
+    events
+}
+
+fn kv_event(proposal: &Proposal, outcome: &Outcome) -> Option<KvEvent> {
+    if outcome.state != ProposalState::Applied {
+        return None;
+    }
+    let version = outcome.version.unwrap_or_default();
+    match &proposal.body {
+        ProposalBody::KvPut { key, value } | ProposalBody::KvCas { key, value, .. } => {
+            Some(KvEvent { key: key.clone(), version, value_base64: Some(EncodedBytes(value.clone())) })
+        }
+        ProposalBody::KvDelete { key } => Some(KvEvent { key: key.clone(), version, value_base64: None }),
+        ProposalBody::Text { .. }
+        | ProposalBody::ParamSet { .. }
+        | ProposalBody::ValidatorAdd { .. }
+        | ProposalBody::ValidatorRemove { .. }
+        | ProposalBody::ProposalVote { .. }
+        | ProposalBody::Evidence { .. } => None,
+    }
+}
+
+/// The votes that ended in a block.
+pub fn closings(height: Height, events: &[LedgerEvent]) -> Vec<WatchEvent> {
+    let closing = |event: &LedgerEvent| match event {
+        LedgerEvent::ProposalClosed { proposal, kind, account, status, enactment, .. } => {
+            let change = Change::Proposals(ProposalEvent {
+                id: *proposal,
+                account: *account,
+                kind: *kind,
+                state: vote_state(*status),
+                outcome: Some(vote_outcome(*status, enactment.as_ref())),
+            });
+            Some(WatchEvent { height, change })
+        }
+        _ => None,
+    };
+    events.iter().filter_map(closing).collect()
+}
+
+/// A vote's status as the interface names it.
+pub fn vote_state(status: VoteStatus) -> ProposalState {
+    match status {
+        VoteStatus::Open => ProposalState::Open,
+        VoteStatus::Passed => ProposalState::Passed,
+        VoteStatus::Failed | VoteStatus::Lapsed => ProposalState::Failed,
+    }
+}
+
+/// A vote's outcome as the interface shows it.
+pub fn vote_outcome(status: VoteStatus, enactment: Option<&Enactment>) -> Outcome {
+    let (code, message) = match (status, enactment) {
+        (VoteStatus::Open, _) => (None, "the vote is open".to_owned()),
+        (VoteStatus::Passed, Some(Enactment::Refused { code, reason })) => {
+            (Some(code.name().to_owned()), format!("passed, but could not be carried out: {reason}"))
+        }
+        (VoteStatus::Passed, _) => (None, "passed and carried out".to_owned()),
+        (VoteStatus::Failed, _) => (None, "failed: a third of the weight voted no".to_owned()),
+        (VoteStatus::Lapsed, _) => (None, "failed: its deadline came first".to_owned()),
+    };
+    Outcome { state: vote_state(status), code, message, version: None }
+}
+
+/// The outcome that an index row records, as the interface shows it.
+pub fn outcome_of(row: &IndexedProposal) -> Outcome {
+    let version = row.version_plus_one.checked_sub(1);
+    let (state, code, message) = match row.outcome {
+        1 => (ProposalState::Applied, None, "it took effect".to_owned()),
+        2 => (ProposalState::Open, None, format!("the vote is open until agreed time {} ms", row.deadline_ms)),
+        4 => {
+            let code = Some("duplicate".to_owned());
+            (ProposalState::Rejected, code, "its idempotency key had a result already; it had no effect".to_owned())
+        }
+        _ => (ProposalState::Rejected, Some(row.code.clone()), row.reason.clone()),
+    };
+    Outcome { state, code, message, version }
+}
+
+/// What a proposal is about, in a few words.
+pub fn subject(body: &ProposalBody) -> String {
+    let text = match body {
+        ProposalBody::KvPut { key, .. } | ProposalBody::KvDelete { key } | ProposalBody::KvCas { key, .. } => {
+            key.clone()
+        }
+        ProposalBody::Text { title, .. } => title.clone(),
+        ProposalBody::ParamSet { name, value } => format!("{name} = {value}"),
+        ProposalBody::ValidatorAdd { validator, weight } => format!("{} weight {weight}", validator.short()),
+        ProposalBody::ValidatorRemove { validator } => validator.short(),
+        ProposalBody::ProposalVote { proposal, approve } => {
+            format!("{} on {}", if *approve { "yes" } else { "no" }, proposal.short())
+        }
+        ProposalBody::Evidence { first, .. } => format!("against {}", first.validator.short()),
+    };
+    text.chars().take(SUBJECT_CHARS).collect()
+}
+
+/// The events of a block of the past; none when this node does not hold it any more.
+///
+/// # Errors
+/// When a store fails.
+pub fn past_events(
+    log: &LogReader,
+    kv: &dyn KvStore,
+    height: Height,
+) -> anyhow::Result<Option<Vec<WatchEvent>>> {
+    let Some(block) = log.read(height)? else { return Ok(None) };
+    let block = CommittedBlock::decode(&block).context("a block of the committed log cannot be read")?;
+    let rows = rows_of(kv, height)?;
+    let root = kv.get(Table::Index, &state::root_key(height))?.context("a state root is missing from the index")?;
+    let closings = match kv.get(Table::Index, &state::closings_key(height))? {
+        Some(row) => serde_json::from_slice(&row)?,
+        None => Vec::new(),
+    };
+    Ok(Some(block_events(&block, &rows, Hash::from_slice("state root", &root)?, closings)))
+}
+
+/// The index rows of a block's proposals, in order.
+///
+/// # Errors
+/// When the store fails or a row is damaged.
+pub fn rows_of(kv: &dyn KvStore, height: Height) -> anyhow::Result<Vec<IndexedProposal>> {
+    use prost::Message as _;
+    let mut rows = Vec::new();
+    let mut damaged = None;
+    kv.scan(Table::Index, &state::proposal_key(height, 0), &mut |key, value| {
+        if state::parse_proposal_key(key).is_none_or(|(at, _)| at != height) {
+            return ControlFlow::Break(());
+        }
+        match IndexedProposal::decode(value) {
+            Ok(row) => {
+                rows.push(row);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                damaged = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    match damaged {
+        Some(error) => Err(error).context("a row of the proposal index is damaged"),
+        None => Ok(rows),
+    }
+}

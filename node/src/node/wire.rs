@@ -1,0 +1,272 @@
+//! What nodes say to each other besides consensus: payload frames, and questions with their answers.
+
+use aegis_types::{Epoch, Hash, Height, TypesError};
+use bytes::Bytes;
+use prost::{Message as _, Oneof};
+
+/// Most digests in one frame or question.
+pub const DIGESTS_MAX: usize = 1_024;
+/// Most bytes of blocks or batches in one answer; at least one item always goes.
+pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// A frame of the payload lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayloadFrame {
+    /// An encoded batch of the sender.
+    Batch(Bytes),
+    /// Batches of the sender that are not ordered yet: ask for those you miss.
+    Announce(Vec<Hash>),
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// "Where do you stand?"
+    Tip,
+    /// "Give me these decided blocks."
+    Blocks {
+        /// First height.
+        first: Height,
+        /// Last height.
+        last: Height,
+    },
+    /// "Give me these batches."
+    Batches(Vec<Hash>),
+    /// "Have this signed proposal ordered."
+    Forward(Bytes),
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The newest committed block.
+    Tip {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its height.
+        height: Height,
+    },
+    /// Encoded committed blocks, ascending, from the first one asked for; fewer than asked, or none, when the rest is not held.
+    Blocks(Vec<Bytes>),
+    /// Encoded batches, in any order; those that are not held are left out.
+    Batches(Vec<Bytes>),
+    /// What became of a forwarded proposal: an error's JSON, or nothing when it was admitted.
+    Forwarded(Option<String>),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Digests {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    digests: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Items {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    items: Vec<Bytes>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Numbers {
+    #[prost(uint64, tag = "1")]
+    first: u64,
+    #[prost(uint64, tag = "2")]
+    second: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Text {
+    #[prost(string, optional, tag = "1")]
+    text: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum WireFrame {
+    #[prost(bytes = "bytes", tag = "1")]
+    Batch(Bytes),
+    #[prost(message, tag = "2")]
+    Announce(Digests),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Frame {
+    #[prost(oneof = "WireFrame", tags = "1, 2")]
+    kind: Option<WireFrame>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum WireQuestion {
+    #[prost(message, tag = "1")]
+    Tip(Numbers),
+    #[prost(message, tag = "2")]
+    Blocks(Numbers),
+    #[prost(message, tag = "3")]
+    Batches(Digests),
+    #[prost(bytes = "bytes", tag = "4")]
+    Forward(Bytes),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct QuestionMessage {
+    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4")]
+    kind: Option<WireQuestion>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+enum WireAnswer {
+    #[prost(message, tag = "1")]
+    Tip(Numbers),
+    #[prost(message, tag = "2")]
+    Blocks(Items),
+    #[prost(message, tag = "3")]
+    Batches(Items),
+    #[prost(message, tag = "4")]
+    Forwarded(Text),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AnswerMessage {
+    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4")]
+    kind: Option<WireAnswer>,
+}
+
+impl From<&[Hash]> for Digests {
+    fn from(digests: &[Hash]) -> Self {
+        Self { digests: digests.iter().map(|digest| digest.0.to_vec()).collect() }
+    }
+}
+
+fn hashes(wire: Digests) -> Result<Vec<Hash>, TypesError> {
+    let (actual, limit) = (wire.digests.len(), DIGESTS_MAX);
+    if actual > limit {
+        return Err(TypesError::TooMany { what: "digests", actual, limit });
+    }
+    wire.digests.iter().map(|digest| Hash::from_slice("batch digest", digest)).collect()
+}
+
+fn undecodable(what: &'static str) -> impl Fn(prost::DecodeError) -> TypesError {
+    move |error| TypesError::Undecodable { what, reason: error.to_string() }
+}
+
+fn missing(what: &'static str) -> TypesError {
+    TypesError::invalid(what, "it has no kind that this version knows")
+}
+
+impl PayloadFrame {
+    /// The frame's bytes.
+    pub fn encode(&self) -> Bytes {
+        let kind = match self {
+            Self::Batch(encoding) => WireFrame::Batch(encoding.clone()),
+            Self::Announce(digests) => WireFrame::Announce(digests.as_slice().into()),
+        };
+        Frame { kind: Some(kind) }.encode_to_vec().into()
+    }
+
+    /// Reads a frame from bytes that may be hostile.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them.
+    pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let frame = Frame::decode(bytes).map_err(undecodable("payload frame"))?;
+        Ok(match frame.kind.ok_or_else(|| missing("payload frame"))? {
+            WireFrame::Batch(encoding) => Self::Batch(encoding),
+            WireFrame::Announce(digests) => Self::Announce(hashes(digests)?),
+        })
+    }
+}
+
+impl Question {
+    /// The question's bytes.
+    pub fn encode(&self) -> Bytes {
+        let kind = match self {
+            Self::Tip => WireQuestion::Tip(Numbers { first: 0, second: 0 }),
+            Self::Blocks { first, last } => WireQuestion::Blocks(Numbers { first: first.0, second: last.0 }),
+            Self::Batches(digests) => WireQuestion::Batches(digests.as_slice().into()),
+            Self::Forward(proposal) => WireQuestion::Forward(proposal.clone()),
+        };
+        QuestionMessage { kind: Some(kind) }.encode_to_vec().into()
+    }
+
+    /// Reads a question from bytes that may be hostile.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them.
+    pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let message = QuestionMessage::decode(bytes).map_err(undecodable("question"))?;
+        Ok(match message.kind.ok_or_else(|| missing("question"))? {
+            WireQuestion::Tip(_) => Self::Tip,
+            WireQuestion::Blocks(range) => {
+                Self::Blocks { first: Height(range.first), last: Height(range.second) }
+            }
+            WireQuestion::Batches(digests) => Self::Batches(hashes(digests)?),
+            WireQuestion::Forward(proposal) => Self::Forward(proposal),
+        })
+    }
+}
+
+impl Answer {
+    /// The answer's bytes.
+    pub fn encode(&self) -> Bytes {
+        let kind = match self {
+            Self::Tip { epoch, height } => WireAnswer::Tip(Numbers { first: epoch.0, second: height.0 }),
+            Self::Blocks(items) => WireAnswer::Blocks(Items { items: items.clone() }),
+            Self::Batches(items) => WireAnswer::Batches(Items { items: items.clone() }),
+            Self::Forwarded(error) => WireAnswer::Forwarded(Text { text: error.clone() }),
+        };
+        AnswerMessage { kind: Some(kind) }.encode_to_vec().into()
+    }
+
+    /// Reads an answer from bytes that may be hostile.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them.
+    pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let message = AnswerMessage::decode(bytes).map_err(undecodable("answer"))?;
+        Ok(match message.kind.ok_or_else(|| missing("answer"))? {
+            WireAnswer::Tip(tip) => Self::Tip { epoch: Epoch(tip.first), height: Height(tip.second) },
+            WireAnswer::Blocks(items) => Self::Blocks(items.items),
+            WireAnswer::Batches(items) => Self::Batches(items.items),
+            WireAnswer::Forwarded(error) => Self::Forwarded(error.text),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        let digests = vec![Hash([1; 32]), Hash([2; 32])];
+        for frame in [PayloadFrame::Batch(Bytes::from_static(b"batch")), PayloadFrame::Announce(digests.clone())] {
+            assert_eq!(PayloadFrame::decode(frame.encode()).unwrap(), frame);
+        }
+        let questions = [
+            Question::Tip,
+            Question::Blocks { first: Height(3), last: Height(9) },
+            Question::Batches(digests),
+            Question::Forward(Bytes::from_static(b"proposal")),
+        ];
+        for question in questions {
+            assert_eq!(Question::decode(question.encode()).unwrap(), question);
+        }
+        let answers = [
+            Answer::Tip { epoch: Epoch(2), height: Height(0) },
+            Answer::Blocks(vec![Bytes::from_static(b"a"), Bytes::new()]),
+            Answer::Batches(Vec::new()),
+            Answer::Forwarded(None),
+            Answer::Forwarded(Some("refused".into())),
+        ];
+        for answer in answers {
+            assert_eq!(Answer::decode(answer.encode()).unwrap(), answer);
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        assert!(Question::decode(Bytes::from_static(b"\xff\xff")).is_err());
+        assert!(PayloadFrame::decode(Bytes::new()).is_err());
+        let digests = vec![Hash::ZERO; DIGESTS_MAX + 1];
+        assert!(Question::decode(Question::Batches(digests).encode()).is_err());
+    }
+}

@@ -1,0 +1,355 @@
+//! Starts the parts of a node, joins them, and stops them in order.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aegis_p2p::{EventReceiver, Multiaddr, Network, NetworkConfig, NetworkLimits};
+use aegis_rpc::{RpcConfig, RpcLimits, TlsFiles, Token};
+use anyhow::{Context as _, anyhow, bail};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::admission::{Admission, SealRule, announce_batches, seal_batches};
+use super::api::{Api, Endpoint};
+use super::clock::Clock;
+use super::context::NodeContext;
+use super::driver::{BLOCKS_MAX, Driver, INPUTS_MAX, Ports, REQUESTS_MAX};
+use super::executor::Executor;
+use super::mempool::Mempool;
+use super::recovery::{RecoverOptions, Recovered, recover};
+use super::sync::SyncHandle;
+use super::telemetry::Telemetry;
+use super::watch::WatchHub;
+use super::{RunOptions, Started, events, logging, reactions, sync};
+
+/// How long the parts may take to end, together. The command line gives the process 5 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// Blocks whose events may wait for the node's own reactions.
+const REACTIONS_MAX: usize = 256;
+
+/// Runs a node until `shutdown` is cancelled or a part of it fails.
+///
+/// # Errors
+/// What kept it from starting, or made it stop.
+pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Result<()> {
+    logging::start(&options.config.telemetry)?;
+    let clock = Clock::start();
+    let RunOptions { home, config, genesis, node_key, account_key, token, announce } = options;
+    let names = home.read_genesis()?.names;
+    info!(node = %node_key.validator_id(), chain = %genesis.chain, genesis = %genesis.hash(), "starting");
+
+    let recovered = {
+        let (data, genesis, node_key, store) =
+            (home.data_path(), genesis.clone(), node_key.clone(), config.store.clone());
+        let recovering = tokio::task::spawn_blocking(move || {
+            recover(&RecoverOptions { data: &data, genesis: &genesis, node_key: &node_key, store: &store, clock })
+        });
+        recovering.await.context("opening the data folder failed")??
+    };
+    let (network, network_events) = start_network(&node_key, &genesis, &config).await?;
+
+    let (panics, mut panicked) = mpsc::channel(1);
+    report_panics(panics);
+    let parts = Parts::start(
+        recovered,
+        Setting { genesis, node_key, account_key, network: network.clone(), clock, config: config.clone() },
+        network_events,
+    );
+
+    let endpoint = Arc::new(OnceLock::new());
+    let api = Arc::new(Api::new(parts.node.clone(), names, endpoint.clone(), home.data_path()));
+    let serving = CancellationToken::new();
+    let served = aegis_rpc::serve(api, rpc_config(&config, &home, token)?, serving.clone().cancelled_owned()).await;
+    let mut parts = parts;
+    let outcome = match served {
+        Err(error) => Err(error.into()),
+        Ok((address, mut server)) => {
+            let scheme = if config.rpc.tls_certificate.is_given() { "https" } else { "http" };
+            // Set once, here.
+            let _ = endpoint.set(Endpoint { address, scheme });
+            let listen = network.listen_addresses().await.iter().map(ToString::to_string).collect();
+            let started = Started { node_id: parts.node.node_key.validator_id(), listen, rpc: address };
+            // Whoever started the node may not want to know.
+            let _ = announce.send(started);
+            let outcome = tokio::select! {
+                () = shutdown.cancelled() => Ok(()),
+                reason = parts.failed() => Err(reason),
+                Some(message) = panicked.recv() => Err(anyhow!("a part of the node panicked: {message}; please report this")),
+                ended = &mut server => Err(match ended {
+                    Ok(()) => anyhow!("the interface for clients ended by itself"),
+                    Err(error) => anyhow!("the interface for clients failed: {error}"),
+                }),
+            };
+            serving.cancel();
+            if !server.is_finished() && tokio::time::timeout(STOP_TIMEOUT, server).await.is_err() {
+                error!("requests did not end in time");
+            }
+            outcome
+        }
+    };
+    if let Err(reason) = &outcome {
+        error!(reason = format!("{reason:#}"), "the node stops");
+    }
+    let stopped = parts.stop().await;
+    network.shutdown().await;
+    info!("stopped");
+    outcome.and(stopped)
+}
+
+async fn start_network(
+    node_key: &aegis_types::Keypair,
+    genesis: &aegis_types::Genesis,
+    config: &aegis_config::Config,
+) -> anyhow::Result<(Network, EventReceiver)> {
+    let p2p = &config.p2p;
+    let network = NetworkConfig {
+        listen: addresses("p2p.listen", &p2p.listen)?,
+        external: addresses("p2p.external", &p2p.external)?,
+        bootstrap: addresses("p2p.bootstrap", &p2p.bootstrap)?,
+        agent: agent(&config.node.name),
+        limits: NetworkLimits {
+            connections_inbound: u32::try_from(p2p.connections_inbound_max).unwrap_or(u32::MAX),
+            connections_outbound: u32::try_from(p2p.connections_outbound_max).unwrap_or(u32::MAX),
+            ..NetworkLimits::default()
+        },
+        ..NetworkConfig::new(genesis.chain.clone(), genesis.hash())
+    };
+    Ok(aegis_p2p::start(node_key, network).await?)
+}
+
+fn agent(name: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    if name.is_empty() { format!("aegis/{version}") } else { format!("aegis/{version} ({name})") }
+}
+
+fn addresses(key: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
+    let parse = |text: &String| {
+        text.parse().with_context(|| {
+            format!("{key}: `{text}` is no multiaddress; write it like /ip4/192.0.2.1/udp/7003/quic-v1")
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn rpc_config(
+    config: &aegis_config::Config,
+    home: &crate::home::Home,
+    token: String,
+) -> anyhow::Result<RpcConfig> {
+    let rpc = &config.rpc;
+    let tls = match (rpc.tls_certificate.within(home.path()), rpc.tls_key.within(home.path())) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => bail!("set both rpc.tls_certificate and rpc.tls_key, or neither"),
+    };
+    let per_second = u32::try_from(rpc.requests_per_second).unwrap_or(u32::MAX);
+    Ok(RpcConfig {
+        bind: rpc.listen,
+        token: Some(Token::new(token)?),
+        tls,
+        limits: RpcLimits {
+            body_bytes: rpc.body_max.as_usize(),
+            request_timeout: rpc.request_timeout.duration(),
+            connections: rpc.connections_max,
+            watchers: rpc.watchers_max,
+            requests_per_second: if per_second == 0 { u32::MAX } else { per_second },
+            ..RpcLimits::default()
+        },
+    })
+}
+
+/// Sends the first panic of any task or thread to the main task, besides printing it.
+fn report_panics(panics: mpsc::Sender<String>) {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        // One reason to stop is enough.
+        let _ = panics.try_send(info.to_string());
+    }));
+}
+
+struct Setting {
+    genesis: aegis_types::Genesis,
+    node_key: aegis_types::Keypair,
+    account_key: aegis_types::Keypair,
+    network: Network,
+    clock: Clock,
+    config: aegis_config::Config,
+}
+
+/// The running parts.
+struct Parts {
+    node: Arc<NodeContext>,
+    tasks: JoinSet<&'static str>,
+    driver: JoinHandle<anyhow::Result<()>>,
+    executor: JoinHandle<anyhow::Result<()>>,
+    stop: CancellationToken,
+    network: Network,
+    /// Keeps the data folder locked until everything has ended.
+    _data_dir: aegis_store::DataDir,
+}
+
+impl Parts {
+    fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
+        let Recovered { data_dir, journal, log, execution, engine, pool } = recovered;
+        let Setting { genesis, node_key, account_key, network, clock, config } = setting;
+        let consensus = &config.consensus;
+        let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
+        let (decided_sender, decided) = mpsc::channel(BLOCKS_MAX);
+        let (executed_sender, executed) = mpsc::channel(BLOCKS_MAX);
+        let (requests_sender, requests) = mpsc::channel(REQUESTS_MAX);
+        let (reactions_sender, reactions) = mpsc::channel(REACTIONS_MAX);
+        let (status_sender, agreement) = watch::channel(engine.status());
+        let (standing_sender, standing) = watch::channel(execution.standing.clone());
+        let (admission, admitted) = Admission::channel(consensus.pending_proposals);
+        let telemetry = Arc::new(Telemetry::new());
+        #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
+        telemetry.start_time_seconds.set(super::clock::unix_ms() as f64 / 1_000.0);
+        let node = Arc::new(NodeContext {
+            domain: genesis.domain(),
+            genesis,
+            node_key,
+            account_key,
+            network: network.clone(),
+            kv: execution.kv.clone(),
+            log: log.reader(),
+            ledger: execution.ledger.clone(),
+            pool: Arc::new(pool),
+            mempool: Arc::new(Mempool::new(consensus.pending_proposals, consensus.pending_bytes.bytes())),
+            hub: Arc::new(WatchHub::new()),
+            telemetry,
+            clock,
+            agreement,
+            standing,
+            inputs: inputs_sender,
+            admission,
+            sync: SyncHandle::default(),
+        });
+        let stop = CancellationToken::new();
+        let driver = Driver {
+            engine,
+            journal,
+            network: network.clone(),
+            pool: node.pool.clone(),
+            telemetry: node.telemetry.clone(),
+            clock,
+            ports: Ports {
+                inputs,
+                executed,
+                decided: decided_sender,
+                requests: requests_sender,
+                status: status_sender,
+            },
+            stop: stop.clone(),
+        };
+        let executor = Executor {
+            execution,
+            log,
+            pool: node.pool.clone(),
+            mempool: node.mempool.clone(),
+            hub: node.hub.clone(),
+            telemetry: node.telemetry.clone(),
+            network: network.clone(),
+            node_id: node.node_key.validator_id(),
+            decided,
+            executed: executed_sender,
+            standing: standing_sender,
+            reactions: reactions_sender,
+        };
+        let runtime = Handle::current();
+        let driver = on_thread("driver", move || driver.run(&runtime));
+        let executor = on_thread("executor", move || executor.run());
+        let rule = SealRule {
+            delay: consensus.batch_delay.duration(),
+            proposals: consensus.batch_proposals,
+            bytes: consensus.batch_bytes.as_usize(),
+        };
+        let mut tasks = JoinSet::new();
+        let auto_vote = consensus.auto_vote.clone();
+        tasks.spawn(named("the driver's requests", reactions::serve_driver(node.clone(), requests)));
+        tasks.spawn(named("reactions", reactions::react(node.clone(), auto_vote, reactions)));
+        tasks.spawn(named("network events", events::handle_events(node.clone(), network_events)));
+        tasks.spawn(named("batching", seal_batches(node.clone(), admitted, rule)));
+        tasks.spawn(named("announcements", announce_batches(node.clone())));
+        tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
+        tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
+        Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }
+    }
+
+    /// Completes when a part has ended, with the reason.
+    async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            ended = &mut self.driver => thread_error("driver", ended),
+            ended = &mut self.executor => thread_error("executor", ended),
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok(task) => match self.network.join_error() {
+                    Some(reason) => anyhow!("the network failed: {reason}"),
+                    None => anyhow!("the task for {task} ended by itself"),
+                },
+                Err(error) => anyhow!("a task of the node failed: {error}"),
+            },
+        }
+    }
+
+    /// Stops the driver, then the executor, which flushes what is left.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.tasks.shutdown().await;
+        let ending = async {
+            let driver = if self.driver.is_finished() { None } else { Some((&mut self.driver).await) };
+            let executor = if self.executor.is_finished() { None } else { Some((&mut self.executor).await) };
+            for ended in [driver, executor].into_iter().flatten() {
+                ended.context("a thread of the node failed")??;
+            }
+            anyhow::Ok(())
+        };
+        match tokio::time::timeout(STOP_TIMEOUT, ending).await {
+            Ok(ended) => ended,
+            Err(_) => bail!("the node did not stop in time; what was acknowledged is on disk"),
+        }
+    }
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// Runs a part on a thread of its own; the handle yields its result, or its panic as an error.
+fn on_thread(
+    name: &'static str,
+    part: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> JoinHandle<anyhow::Result<()>> {
+    let (sender, receiver) = oneshot::channel();
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(part))
+            .unwrap_or_else(|panic| Err(anyhow!("it panicked: {}", message(panic.as_ref()))));
+        // The node may have stopped waiting.
+        let _ = sender.send(result);
+    });
+    tokio::spawn(async move {
+        spawned.with_context(|| format!("the {name} thread cannot be started"))?;
+        receiver.await.unwrap_or_else(|_| Err(anyhow!("it ended without a result")))
+    })
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+fn thread_error(
+    name: &str,
+    ended: Result<anyhow::Result<()>, tokio::task::JoinError>,
+) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow!("the {name} ended by itself"),
+        Ok(Err(error)) => error,
+        Err(error) => anyhow!("the {name} failed: {error}"),
+    }
+}

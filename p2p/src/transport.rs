@@ -1,0 +1,84 @@
+//! How bytes reach another node: QUIC, or TCP with Noise and Yamux. Both prove the remote's key.
+//!
+//! Everything behind [`build`] is one boxed transport, so a further one only needs to be added here.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{Boxed, Transport};
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId, dns, noise, quic, tcp, yamux};
+
+use crate::address::ip_of;
+use crate::error::P2pError;
+
+/// A handshake over a slow link takes a few round trips; one that takes longer only occupies a slot.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Streams that one TCP connection may carry at once. Two lanes, gossip, a few queries and requests need far fewer.
+const STREAMS_MAX: usize = 256;
+
+/// All transports as one, with names resolved.
+pub(crate) fn build(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
+    match dns::tokio::Transport::system(numeric(keypair)?) {
+        Ok(resolving) => Ok(resolving.boxed()),
+        Err(error) => {
+            tracing::warn!(%error, "no usable resolver configuration: only numeric addresses can be dialled");
+            numeric(keypair)
+        }
+    }
+}
+
+/// The transports for numeric addresses.
+fn numeric(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
+    let security =
+        noise::Config::new(keypair).map_err(|error| P2pError::Transport { reason: error.to_string() })?;
+    let mut multiplexing = yamux::Config::default();
+    multiplexing.set_max_num_streams(STREAMS_MAX);
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(security)
+        .multiplex(multiplexing)
+        .timeout(HANDSHAKE_TIMEOUT)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed())
+}
+
+/// Finds out whether a TCP port is taken.
+///
+/// libp2p listens with `SO_REUSEPORT`, with which the system lets two processes of one user share a port in silence; a
+/// second node on one port has to be an error instead.
+pub(crate) fn check_free(address: &Multiaddr) -> Result<(), P2pError> {
+    let Some(socket) = tcp_socket(address) else { return Ok(()) };
+    match TcpListener::bind(socket) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(P2pError::Listen { address: address.clone(), reason: error.to_string() }),
+    }
+}
+
+/// Whether the port of a QUIC address that we listened on is free again; true for all other addresses.
+///
+/// QUIC holds its socket a little longer than its connections, to repeat its goodbyes.
+pub(crate) fn is_released(address: &Multiaddr) -> bool {
+    udp_socket(address).is_none_or(|socket| UdpSocket::bind(socket).is_ok())
+}
+
+/// The socket address of a TCP address with a fixed port.
+fn tcp_socket(address: &Multiaddr) -> Option<SocketAddr> {
+    match address.iter().nth(1)? {
+        Protocol::Tcp(port) if port != 0 => Some(SocketAddr::new(ip_of(address)?, port)),
+        _ => None,
+    }
+}
+
+fn udp_socket(address: &Multiaddr) -> Option<SocketAddr> {
+    match address.iter().nth(1)? {
+        Protocol::Udp(port) if port != 0 => Some(SocketAddr::new(ip_of(address)?, port)),
+        _ => None,
+    }
+}

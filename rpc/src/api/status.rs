@@ -1,0 +1,120 @@
+//! Where a node stands.
+
+use aegis_types::{AccountId, ChainId, Epoch, Hash, Height, ValidatorId, View, Weight};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a node is in the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A member of the validator set: votes.
+    Validator,
+    /// Follows blocks and serves reads.
+    Observer,
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The chain's name.
+    #[schema(value_type = String)]
+    pub chain_id: ChainId,
+    /// Hash of the genesis.
+    #[schema(value_type = String)]
+    pub genesis: Hash,
+    /// The node's public key.
+    #[schema(value_type = String)]
+    pub node_id: ValidatorId,
+    /// The same key as a libp2p peer id.
+    pub peer_id: String,
+    /// The account that the node signs for.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// Its role in this epoch.
+    pub role: Role,
+    /// Version of its program.
+    pub version: String,
+    /// Height of the newest committed block.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// Digest of that block.
+    #[schema(value_type = String)]
+    pub block_digest: Hash,
+    /// Height of the newest executed block.
+    #[schema(value_type = u64)]
+    pub executed_height: Height,
+    /// Root of the state after that block.
+    #[schema(value_type = String)]
+    pub state_root: Hash,
+    /// The epoch.
+    #[schema(value_type = u64)]
+    pub epoch: Epoch,
+    /// The view.
+    #[schema(value_type = u64)]
+    pub view: View,
+    /// Whether the node is between two views.
+    pub view_changing: bool,
+    /// The view's leader; absent while none is known.
+    #[schema(value_type = Option<String>)]
+    pub leader: Option<ValidatorId>,
+    /// This node's weight; 0 for an observer.
+    #[schema(value_type = u64)]
+    pub weight: Weight,
+    /// Weight of all members.
+    #[schema(value_type = u64)]
+    pub total_weight: Weight,
+    /// Weight that decides.
+    #[schema(value_type = u64)]
+    pub quorum: Weight,
+    /// Weight that may fail in any way.
+    #[schema(value_type = u64)]
+    pub max_faulty: Weight,
+    /// Weight of the members that were seen voting recently.
+    #[schema(value_type = u64)]
+    pub weight_alive: Weight,
+    /// How much of the living weight may stop before the network does; 0 when it has stopped.
+    #[schema(value_type = u64)]
+    pub weight_may_still_fail: Weight,
+    /// Whether the node is catching up.
+    pub syncing: Syncing,
+    /// Connected peers.
+    pub peers: u32,
+    /// Addresses that other nodes can dial.
+    pub listen_addresses: Vec<String>,
+    /// URL of the REST surface.
+    pub rest_endpoint: String,
+    /// URL of the gRPC surface.
+    pub grpc_endpoint: String,
+    /// Agreed time: timestamp of the newest executed block, in milliseconds of the Unix epoch.
+    pub agreed_time_ms: u64,
+    /// For how long the node has been running, in milliseconds.
+    pub uptime_ms: u64,
+    /// What waits to be ordered.
+    pub mempool: Mempool,
+    /// Size of the store on disk, in bytes.
+    pub store_bytes: u64,
+}
+
+/// How far a node is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Syncing {
+    /// Whether it is fetching blocks that others have committed.
+    pub active: bool,
+    /// The height that it has to reach; absent when nothing is known to be missing.
+    #[schema(value_type = Option<u64>)]
+    pub target_height: Option<Height>,
+    /// Peers that serve it.
+    pub peers: u32,
+}
+
+/// What waits to be ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Mempool {
+    /// Proposals that were admitted and are not in a committed block.
+    pub proposals: u64,
+    /// Batches that are available and not in a committed block.
+    pub batches: u64,
+    /// Bytes of those batches.
+    pub bytes: u64,
+}

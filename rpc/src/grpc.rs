@@ -1,0 +1,10 @@
+//! The gRPC surface: the same operations, reflection and the standard health service.
+
+mod replies;
+mod requests;
+mod router;
+mod service;
+mod status;
+
+pub(crate) use router::router;
+pub(crate) use status::to_status;

@@ -1,0 +1,15 @@
+//! The REST surface: the operations under `/v1/...`, probes, telemetry and the OpenAPI document.
+
+mod blocks;
+mod extract;
+mod kv;
+mod node;
+mod openapi;
+mod probes;
+mod proposals;
+mod router;
+mod watch;
+
+pub use openapi::openapi_document;
+pub(crate) use router::router;
+pub(crate) use watch::ErrorFrame;

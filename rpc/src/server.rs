@@ -1,0 +1,14 @@
+//! One listener for all surfaces.
+
+mod connection;
+mod entry;
+mod operations;
+mod origin;
+mod pace;
+mod rate;
+mod serve;
+mod tls;
+
+pub(crate) use entry::Caller;
+pub(crate) use operations::Operations;
+pub use serve::serve;

@@ -1,0 +1,14 @@
+//! The surfaces and the client over real sockets on loopback, in front of a scripted node.
+
+mod fake_node;
+mod fixture;
+
+mod client;
+mod grpc;
+mod limits;
+mod openapi;
+mod problems;
+mod rest;
+mod safety;
+mod tls;
+mod watch;

@@ -1,0 +1,222 @@
+//! The folder that holds everything a node must not lose, opened by one process at a time.
+//!
+//! ```text
+//! LOCK     held exclusively while the node runs; contains its process id
+//! FORMAT   the version of this layout
+//! wal/     vote journal
+//! clog/    committed log
+//! kv/      key-value store
+//! ```
+//! `FORMAT` is made durable before the first subfolder exists, so a folder that has one and no `FORMAT` is damaged.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::disk::{FOLDER_MODE, make_folder, sync_folder, sync_parent};
+use crate::error::{Part, StoreError};
+
+/// The version of the layout that this program writes, and the newest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const LOCK: &str = "LOCK";
+const FORMAT: &str = "FORMAT";
+const FORMAT_UNFINISHED: &str = "FORMAT.partial";
+const FORMAT_PREFIX: &str = "aegis data format ";
+/// The lock and format files have one short line each; more than this is no such file.
+const LINE_BYTES_MAX: u64 = 64;
+
+const JOURNAL: &str = "wal";
+const LOG: &str = "clog";
+const KV: &str = "kv";
+
+/// A locked data folder of a known format. The lock lasts as long as this value.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens the folder, making it when it is absent, sets its mode to 0700 and locks it.
+    ///
+    /// # Errors
+    /// `InUse` when another process has it open, `NewerFormat` when a newer program wrote it, `Damaged` when its format
+    /// file is not readable or missing, and errors of the file system.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| StoreError::io("make folder", parent, e))?;
+        }
+        make_folder(path)?;
+        fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
+            .map_err(|e| StoreError::io("set the mode of", path, e))?;
+        let lock = take_lock(path)?;
+        let data_dir = Self { path: path.to_path_buf(), _lock: lock };
+        data_dir.check_format()?;
+        for folder in [data_dir.journal_dir(), data_dir.log_dir(), data_dir.kv_dir()] {
+            make_folder(&folder)?;
+        }
+        Ok(data_dir)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the vote journal.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// The folder of the committed log.
+    pub fn log_dir(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+
+    /// The folder of the key-value store.
+    pub fn kv_dir(&self) -> PathBuf {
+        self.path.join(KV)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = self.path.join(FORMAT);
+        match read_line(&path) {
+            Ok(line) => self.check_version(path, &line),
+            Err(error) if error.kind() == ErrorKind::NotFound => self.write_format(path),
+            Err(error) => Err(StoreError::io("read", &path, error)),
+        }
+    }
+
+    fn check_version(&self, path: PathBuf, line: &str) -> Result<(), StoreError> {
+        let part = Part::Folder;
+        let found = line.strip_prefix(FORMAT_PREFIX).and_then(|version| version.trim().parse::<u32>().ok());
+        match found {
+            Some(FORMAT_VERSION) => Ok(()),
+            Some(found) if found > FORMAT_VERSION => {
+                Err(StoreError::NewerFormat { part, path: self.path.clone(), found, known: FORMAT_VERSION })
+            }
+            _ => {
+                let reason = format!("expected `{FORMAT_PREFIX}{FORMAT_VERSION}`");
+                Err(StoreError::Damaged { part, file: path, offset: None, reason })
+            }
+        }
+    }
+
+    fn write_format(&self, path: PathBuf) -> Result<(), StoreError> {
+        if [self.journal_dir(), self.log_dir(), self.kv_dir()].iter().any(|folder| folder.exists()) {
+            let reason = "the file is missing although the folder holds data".to_owned();
+            return Err(StoreError::Damaged { part: Part::Folder, file: path, offset: None, reason });
+        }
+        let unfinished = self.path.join(FORMAT_UNFINISHED);
+        let write = || {
+            let mut file = File::create(&unfinished)?;
+            writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}")?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)
+        };
+        write().map_err(|e| StoreError::io("write", &path, e))?;
+        sync_folder(&self.path)?;
+        sync_parent(&self.path)
+    }
+}
+
+fn take_lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK);
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| StoreError::io("open", &path, e))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let pid = read_line(&path).ok().and_then(|line| line.trim().parse().ok());
+            return Err(StoreError::InUse { path: folder.to_path_buf(), pid });
+        }
+        Err(error) => return Err(StoreError::io("lock", &path, error.into())),
+    }
+    let pid = format!("{}\n", std::process::id());
+    lock.set_len(0)
+        .and_then(|()| lock.write_all_at(pid.as_bytes(), 0))
+        .map_err(|e| StoreError::io("write", &path, e))?;
+    Ok(lock)
+}
+
+fn read_line(path: &Path) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LINE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("metadata").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_folder_is_private_and_opens_again() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let path = temp.path().join("deep/data");
+        let first = DataDir::open(&path).expect("a new folder");
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&first.journal_dir()), 0o700);
+        assert_eq!(fs::read_to_string(path.join(FORMAT)).expect("format"), "aegis data format 1\n");
+        drop(first);
+        DataDir::open(&path).expect("the same folder");
+    }
+
+    #[test]
+    fn a_folder_others_could_read_is_closed_to_them() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let path = temp.path().join("data");
+        fs::create_dir(&path).expect("folder");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("mode");
+        let _open = DataDir::open(&path).expect("open");
+        assert_eq!(mode(&path), 0o700);
+    }
+
+    #[test]
+    fn a_second_opener_is_told_who_holds_the_folder() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let held = DataDir::open(temp.path()).expect("first");
+        match DataDir::open(temp.path()) {
+            Err(StoreError::InUse { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("expected InUse, got {other:?}"),
+        }
+        drop(held);
+        DataDir::open(temp.path()).expect("free again");
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_alone() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        drop(DataDir::open(temp.path()).expect("new"));
+        fs::write(temp.path().join(FORMAT), "aegis data format 7\n").expect("write");
+        match DataDir::open(temp.path()) {
+            Err(StoreError::NewerFormat { found: 7, known: FORMAT_VERSION, .. }) => {}
+            other => panic!("expected NewerFormat, got {other:?}"),
+        }
+        assert_eq!(fs::read_to_string(temp.path().join(FORMAT)).expect("format"), "aegis data format 7\n");
+    }
+
+    #[test]
+    fn a_format_file_that_is_garbled_or_gone_is_damage() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        drop(DataDir::open(temp.path()).expect("new"));
+        fs::write(temp.path().join(FORMAT), "aegis data").expect("write");
+        assert!(matches!(DataDir::open(temp.path()), Err(StoreError::Damaged { part: Part::Folder, .. })));
+        fs::remove_file(temp.path().join(FORMAT)).expect("remove");
+        assert!(matches!(DataDir::open(temp.path()), Err(StoreError::Damaged { part: Part::Folder, .. })));
+    }
+}

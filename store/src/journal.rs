@@ -1,0 +1,181 @@
+//! The vote journal: what a validator must find again before it may vote again.
+//!
+//! A record is opaque here. The driver appends the records of the inputs it has handled, flushes once, and only then
+//! lets the messages out that rest on them. From time to time it writes a *checkpoint*: the records that still matter,
+//! which replace everything before them.
+//!
+//! # Why a checkpoint is atomic
+//! Its segment is written and synced under another name, so it counts from the moment of one rename. Before that, the
+//! old segments are the journal; after it, they are skipped at every start and deleted when convenient.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::Disk;
+use crate::error::{Part, StoreError};
+use crate::medium::{Medium, MediumFile};
+use crate::segment::{
+    Position, RECORD_HEADER_BYTES, SegmentDir, SegmentHeader, SegmentOptions, SegmentWriter, replay, settle,
+};
+
+/// The number of a journal's very first record. A journal that neither starts with it nor with a checkpoint has lost
+/// its beginning.
+const FIRST_SEQ: u64 = 1;
+
+/// The one writer of a vote journal.
+#[derive(Debug)]
+pub struct Journal {
+    dir: SegmentDir,
+    writer: SegmentWriter,
+    /// All segments, by their first records.
+    segments: BTreeSet<u64>,
+    bytes_since_checkpoint: u64,
+    is_new: bool,
+}
+
+/// A segment that belongs to the journal as it is now.
+struct Link {
+    file: Arc<dyn MediumFile>,
+    header: SegmentHeader,
+}
+
+impl Journal {
+    /// Opens the journal in a folder, making it when it is absent, and returns all records since the last checkpoint,
+    /// those of the checkpoint first, in the order in which they were appended.
+    ///
+    /// A torn last write is cut off: it was never confirmed.
+    ///
+    /// # Errors
+    /// `Damaged` when confirmed records are missing or garbled, `NewerFormat`, and errors of the file system.
+    pub fn open(dir: &Path, options: SegmentOptions) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
+        Self::open_on(Arc::new(Disk::open(dir)?), options)
+    }
+
+    /// [`open`](Self::open) on any medium.
+    ///
+    /// # Errors
+    /// As for `open`.
+    pub fn open_on(
+        medium: Arc<dyn Medium>,
+        options: SegmentOptions,
+    ) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
+        let dir = SegmentDir::new(medium, Part::Journal);
+        let mut segments = dir.settle_names()?;
+        let mut records = Vec::new();
+        let mut bytes_since_checkpoint = 0;
+        let is_new = segments.is_empty();
+        let mut writer = SegmentWriter::empty(dir.clone(), options, FIRST_SEQ);
+        let mut expected = None;
+        let mut links = find_links(&dir, &segments)?.into_iter().peekable();
+        let oldest = links.peek().map(|link| link.header.first);
+        while let Some(Link { file, header }) = links.next() {
+            check_link(&dir, &header, expected)?;
+            let position = if links.peek().is_some() { Position::Sealed } else { Position::Newest };
+            let live = if header.checkpoint { header.first.saturating_add(header.founding) } else { 0 };
+            let tail = replay(&dir, &*file, &header, position, &mut |seq, _, payload| {
+                if seq >= live {
+                    bytes_since_checkpoint += record_bytes(payload);
+                }
+                records.push(payload.to_vec());
+            })?;
+            expected = Some((header.first, tail.next_seq));
+            if position == Position::Newest {
+                settle(&dir, &*file, &header, &tail)?;
+                writer = SegmentWriter::resume(dir.clone(), options, file, &header, &tail);
+            }
+        }
+        let superseded = oldest.map_or_else(Vec::new, |oldest| segments.range(..oldest).copied().collect());
+        for first in superseded {
+            dir.delete(first)?;
+            segments.remove(&first);
+        }
+        Ok((Self { dir, writer, segments, bytes_since_checkpoint, is_new }, records))
+    }
+
+    /// Whether there was no journal in the folder when it was opened. For a validator that has voted before, that means
+    /// its journal is lost.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Buffers a record. It is not durable before the next [`flush`](Self::flush).
+    ///
+    /// A record above [`RECORD_BYTES_MAX`](crate::segment::RECORD_BYTES_MAX), or a buffer above
+    /// [`BUFFER_BYTES_MAX`](crate::segment::BUFFER_BYTES_MAX), lets the next flush fail.
+    pub fn append(&mut self, record: &[u8]) {
+        self.writer.push(record);
+        self.bytes_since_checkpoint += record_bytes(record);
+    }
+
+    /// Makes all buffered records durable with one write and one sync.
+    ///
+    /// # Errors
+    /// Any error closes the journal: this call and every later one fail, and no vote may be sent that rests on it.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if let Some(flushed) = self.writer.flush()? {
+            self.segments.insert(flushed.segment);
+        }
+        Ok(())
+    }
+
+    /// Replaces all records by `live`, durably and in one step, and deletes the segments of those before.
+    ///
+    /// Buffered records are flushed first; `live` must contain whatever of them still matters. All of `live` is held in
+    /// memory once.
+    ///
+    /// # Errors
+    /// As for [`flush`](Self::flush). The journal then holds either the old or the new records, never a mixture. Only
+    /// `TooLarge` for `live` leaves it usable.
+    pub fn checkpoint<'a>(&mut self, live: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
+        self.flush()?;
+        let first = self.writer.checkpoint(live)?;
+        self.bytes_since_checkpoint = 0;
+        let superseded = std::mem::replace(&mut self.segments, BTreeSet::from([first]));
+        for old in superseded {
+            self.dir.delete(old).inspect_err(|_| self.writer.poison())?;
+        }
+        Ok(())
+    }
+
+    /// Bytes appended since the last checkpoint, headers included: what a restart has to replay.
+    pub fn bytes_since_checkpoint(&self) -> u64 {
+        self.bytes_since_checkpoint
+    }
+}
+
+/// The segments from the newest checkpoint on, or all of them when there is none, oldest first.
+fn find_links(dir: &SegmentDir, segments: &BTreeSet<u64>) -> Result<Vec<Link>, StoreError> {
+    let mut links = Vec::new();
+    for &first in segments.iter().rev() {
+        let (file, header) = if links.is_empty() { dir.open_to_write(first)? } else { dir.open(first)? };
+        let is_checkpoint = header.checkpoint;
+        links.push(Link { file, header });
+        if is_checkpoint {
+            break;
+        }
+    }
+    links.reverse();
+    Ok(links)
+}
+
+/// Checks that a segment continues the one before, given by its first record and the number after its last.
+fn check_link(
+    dir: &SegmentDir,
+    header: &SegmentHeader,
+    before: Option<(u64, u64)>,
+) -> Result<(), StoreError> {
+    let continues = match before {
+        None => header.checkpoint || header.first == FIRST_SEQ,
+        Some((first, next_seq)) => header.previous == Some(first) && header.first == next_seq,
+    };
+    if continues {
+        Ok(())
+    } else {
+        Err(dir.damaged(header.first, Some(0), "the records before this segment are missing"))
+    }
+}
+
+fn record_bytes(payload: &[u8]) -> u64 {
+    (RECORD_HEADER_BYTES + payload.len()) as u64
+}

@@ -1,0 +1,147 @@
+//! The segments of one log as files of a medium.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Part, StoreError};
+use crate::medium::{Medium, MediumFile};
+
+use super::format::{HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION};
+
+const EXTENSION: &str = ".seg";
+/// The extension of a segment that is being written and does not count yet.
+const UNFINISHED: &str = ".partial";
+
+/// The folder of one log. Segments are named by the number of their first record.
+#[derive(Debug, Clone)]
+pub(crate) struct SegmentDir {
+    medium: Arc<dyn Medium>,
+    part: Part,
+}
+
+impl SegmentDir {
+    pub fn new(medium: Arc<dyn Medium>, part: Part) -> Self {
+        Self { medium, part }
+    }
+
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
+    pub fn nonce(&self) -> u64 {
+        self.medium.nonce()
+    }
+
+    /// The segments that are there, after the folder was synced and cleared of unfinished ones.
+    pub fn settle_names(&self) -> Result<BTreeSet<u64>, StoreError> {
+        self.sync_names()?;
+        let mut firsts = BTreeSet::new();
+        for name in self.medium.list().map_err(|e| self.folder_error("list", e))? {
+            if name.ends_with(UNFINISHED) {
+                self.medium.delete(&name).map_err(|e| self.error_at("delete", &name, e))?;
+            } else if let Some(first) = parse(&name) {
+                firsts.insert(first);
+            }
+        }
+        Ok(firsts)
+    }
+
+    /// Opens a segment and reads its header.
+    pub fn open(&self, first: u64) -> Result<(Arc<dyn MediumFile>, SegmentHeader), StoreError> {
+        let file = self.medium.open(&name(first)).map_err(|e| self.error("open", first, e))?;
+        self.with_header(first, file)
+    }
+
+    /// Opens a segment for appending and reads its header.
+    pub fn open_to_write(&self, first: u64) -> Result<(Arc<dyn MediumFile>, SegmentHeader), StoreError> {
+        let file = self.medium.open_to_write(&name(first)).map_err(|e| self.error("open", first, e))?;
+        self.with_header(first, file)
+    }
+
+    /// Makes a segment with its founding records, durable in full before it gets its name.
+    pub fn create(&self, header: &SegmentHeader, founding: &[u8]) -> Result<Arc<dyn MediumFile>, StoreError> {
+        let final_name = name(header.first);
+        let unfinished = format!("{final_name}{UNFINISHED}");
+        let error = |action| move |source| self.error_at(action, &unfinished_of(header.first), source);
+        let file = self.medium.create(&unfinished).map_err(error("create"))?;
+        file.write_at(0, &header.encode()).map_err(error("write"))?;
+        file.write_at(SEGMENT_HEADER_BYTES as u64, founding).map_err(error("write"))?;
+        file.sync().map_err(error("sync"))?;
+        self.medium.rename(&unfinished, &final_name).map_err(error("rename"))?;
+        self.sync_names()?;
+        Ok(file)
+    }
+
+    /// Deletes a segment durably and returns how many bytes it had.
+    pub fn delete(&self, first: u64) -> Result<u64, StoreError> {
+        let name = name(first);
+        let size = self.medium.open(&name).and_then(|file| file.size());
+        let size = size.map_err(|e| self.error("open", first, e))?;
+        self.medium.delete(&name).map_err(|e| self.error("delete", first, e))?;
+        self.sync_names()?;
+        Ok(size)
+    }
+
+    pub fn error(&self, action: &'static str, first: u64, source: io::Error) -> StoreError {
+        self.error_at(action, &name(first), source)
+    }
+
+    pub fn damaged(&self, first: u64, offset: Option<u64>, reason: impl Into<String>) -> StoreError {
+        StoreError::Damaged { part: self.part, file: self.path(first), offset, reason: reason.into() }
+    }
+
+    pub fn path(&self, first: u64) -> PathBuf {
+        self.medium.path(&name(first))
+    }
+
+    fn with_header(
+        &self,
+        first: u64,
+        file: Arc<dyn MediumFile>,
+    ) -> Result<(Arc<dyn MediumFile>, SegmentHeader), StoreError> {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let read = file.read_at(0, &mut bytes).map_err(|e| self.error("read", first, e))?;
+        match SegmentHeader::decode(bytes.get(..read).unwrap_or(&[]), self.part) {
+            Ok(header) if header.first == first => Ok((file, header)),
+            Ok(header) => {
+                let reason = format!("this is segment {}, so the file was renamed", name(header.first));
+                Err(self.damaged(first, Some(0), reason))
+            }
+            Err(HeaderFault::Damaged) => {
+                Err(self.damaged(first, Some(0), format!("this is no segment header of the {}", self.part)))
+            }
+            Err(HeaderFault::Newer(found)) => {
+                let path = self.path(first);
+                Err(StoreError::NewerFormat { part: self.part, path, found, known: VERSION })
+            }
+        }
+    }
+
+    fn sync_names(&self) -> Result<(), StoreError> {
+        self.medium.sync_dir().map_err(|e| self.folder_error("sync", e))
+    }
+
+    fn folder_error(&self, action: &'static str, source: io::Error) -> StoreError {
+        self.error_at(action, "", source)
+    }
+
+    fn error_at(&self, action: &'static str, name: &str, source: io::Error) -> StoreError {
+        StoreError::io(action, &self.medium.path(name), source)
+    }
+}
+
+fn name(first: u64) -> String {
+    format!("{first:016x}{EXTENSION}")
+}
+
+fn unfinished_of(first: u64) -> String {
+    format!("{}{UNFINISHED}", name(first))
+}
+
+fn parse(file_name: &str) -> Option<u64> {
+    let digits = file_name.strip_suffix(EXTENSION)?;
+    let first = u64::from_str_radix(digits, 16).ok()?;
+    (name(first) == file_name).then_some(first)
+}

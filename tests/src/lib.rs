@@ -1,0 +1,8 @@
+//! The evidence: simulator, Byzantine actors, invariants, and end-to-end tests over real processes.
+//!
+//! [`sim`] runs whole clusters of the real consensus engine and the real ledger in virtual time. `tests/` holds what
+//! `cargo test` runs: a number of simulated seeds, the tidiness of the workspace, and end-to-end scenarios.
+
+#![warn(missing_docs)]
+
+pub mod sim;

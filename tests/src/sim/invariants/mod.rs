@@ -1,0 +1,140 @@
+//! What must hold in every run, one file each.
+//!
+//! An invariant sees what correct nodes do, as [`Observation`]s, and keeps its own account of it. None calls the code that
+//! it judges: weights are added up and quorums computed here anew.
+
+mod agreement;
+mod certificates;
+mod durability;
+mod exactly_once;
+mod in_order;
+mod left_views;
+mod no_false_accusation;
+mod one_vote;
+mod state_roots;
+mod validity;
+
+use std::rc::Rc;
+
+use aegis_consensus::{Event, Message, NextEpoch};
+use aegis_types::{CommittedBlock, Hash, Height, ProposalId, ValidatorId, Vote};
+
+use super::application::Executed;
+use super::scenario::{NodeIndex, Scenario};
+
+/// Something that a correct node did, or that a client did.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// A proposal was made and handed to a node.
+    Submitted {
+        /// The proposal.
+        proposal: ProposalId,
+    },
+    /// A node started from its disk.
+    Started {
+        /// The node.
+        node: NodeIndex,
+        /// Height and digest of its newest durable block.
+        tip: (Height, Hash),
+    },
+    /// A node signed a vote; it may not be durable yet.
+    Signed {
+        /// The node.
+        node: NodeIndex,
+        /// The vote.
+        vote: Box<Vote>,
+    },
+    /// A message left a node.
+    Sent {
+        /// The node.
+        node: NodeIndex,
+        /// The message.
+        message: Rc<Message>,
+    },
+    /// A node decided a block; it may not be durable yet.
+    Decided {
+        /// The node.
+        node: NodeIndex,
+        /// The block.
+        block: Rc<CommittedBlock>,
+    },
+    /// A decided block is durable, and the node tells the world so.
+    Acknowledged {
+        /// The node.
+        node: NodeIndex,
+        /// The block's height.
+        height: Height,
+        /// The block's digest.
+        digest: Hash,
+    },
+    /// A node executed a block.
+    Executed {
+        /// The node.
+        node: NodeIndex,
+        /// The result.
+        executed: Rc<Executed>,
+    },
+    /// A node accused a peer.
+    Accused {
+        /// The node.
+        node: NodeIndex,
+        /// The peer.
+        peer: ValidatorId,
+        /// What the peer is said to have done.
+        reason: &'static str,
+    },
+    /// A node stopped because a quorum certified a state that it did not compute.
+    Diverged {
+        /// The node.
+        node: NodeIndex,
+        /// The height.
+        height: Height,
+    },
+    /// A node did something that its own rules forbid.
+    Broken {
+        /// The node.
+        node: NodeIndex,
+        /// What.
+        reason: String,
+    },
+    /// A milestone.
+    Milestone {
+        /// The node.
+        node: NodeIndex,
+        /// What.
+        event: Event,
+    },
+}
+
+/// A property of runs.
+pub trait Invariant {
+    /// Its name in reports.
+    fn name(&self) -> &'static str;
+
+    /// Takes note of an observation.
+    ///
+    /// # Errors
+    /// How the observation breaks the property.
+    fn observe(&mut self, observation: &Observation) -> Result<(), String>;
+}
+
+/// All invariants, for a scenario.
+pub fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(agreement::Agreement::default()),
+        Box::new(in_order::InOrder::new(scenario)),
+        Box::new(certificates::Certificates::new(scenario)),
+        Box::new(validity::Validity::default()),
+        Box::new(durability::Durability::default()),
+        Box::new(exactly_once::ExactlyOnce::default()),
+        Box::new(state_roots::StateRoots::default()),
+        Box::new(one_vote::OneVote::default()),
+        Box::new(left_views::LeftViews::default()),
+        Box::new(no_false_accusation::NoFalseAccusation::new(scenario)),
+    ]
+}
+
+/// The part of a next epoch that invariants keep.
+pub(super) fn weights(next: &NextEpoch) -> Vec<(ValidatorId, u64)> {
+    next.validators.members().iter().map(|member| (member.validator, member.weight.0)).collect()
+}
