@@ -82,6 +82,8 @@ pub enum LedgerEvent {
     ProposalClosed {
         /// The proposal.
         proposal: ProposalId,
+        /// Who opened it.
+        account: AccountId,
         /// Its kind.
         kind: Kind,
         /// How it ended.

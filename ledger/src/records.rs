@@ -323,3 +323,86 @@ impl PendingRecord {
         (self.weight != 0).then_some(Weight(self.weight))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    fn hex(record: &impl Message) -> String {
+        record.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Every field of every record, set to a value of its own. A change of these bytes is a change of the protocol.
+    #[test]
+    fn the_encoding_of_every_record_is_pinned() {
+        let head = HeadRecord {
+            genesis: vec![0xaa],
+            height: 2,
+            timestamp_ms: 300,
+            epoch: 4,
+            epoch_start_ms: 5,
+            closing: true,
+            version_floor: 7,
+            open_votes: 8,
+            closed_not_passed: 9,
+            weights_epoch: 10,
+            recount_from: b"d".to_vec(),
+        };
+        assert_eq!(hex(&head), "0a01aa100218ac02200428053001380740084809500a5a0164");
+        let mut agreed = AgreedParameters::default();
+        agreed.in_force.set(Parameter::Window, 16).expect("in range");
+        agreed.pending.insert(Parameter::Window, 9);
+        assert_eq!(hex(&agreed.to_record()), "0a0a0a0677696e646f771010120a0a0677696e646f771009");
+        assert_eq!(hex(&KvRecord { version: 1, height: 2, value: b"v".to_vec() }), "080110021a0176");
+        let used = UsedKey { account: vec![0xaa], key: "k".to_owned() };
+        assert_eq!(hex(&ForgetRecord { keys: vec![used] }), "0a060a01aa12016b");
+        assert_eq!(hex(&VoteRecord { approve: true, height: 2, timestamp_ms: 3 }), "080110021803");
+        assert_eq!(hex(&CountRecord { count: 1 }), "0801");
+        assert_eq!(hex(&PendingRecord { weight: 1, proposal: vec![0xaa] }), "08011201aa");
+        let evidence = EvidenceRecord { proposal: vec![0xaa], height: 2, timestamp_ms: 3 };
+        assert_eq!(hex(&evidence), "0a01aa10021803");
+        let voted = VotedRecord {
+            account: vec![0xaa],
+            kind: "text".to_owned(),
+            opened_height: 3,
+            opened_position: 4,
+            opened_ms: 5,
+            deadline_ms: 6,
+            status: 1,
+            yes: 8,
+            no: 9,
+            total: 10,
+            tally_epoch: 11,
+            closed_height: 12,
+            closed_ms: 13,
+            refusal: 14,
+        };
+        assert_eq!(hex(&voted), "0a01aa1204746578741803200428053006380140084809500a580b600c680d700e");
+    }
+
+    #[test]
+    fn outcomes_are_pinned_and_read_back() {
+        let mismatch = RejectCode::VersionMismatch { actual: 3 };
+        for (outcome, bytes) in [
+            (Outcome::applied(), "0a01aa100218032201bb2a00"),
+            (Outcome::applied_at(7), "0a01aa100218032201bb2a021007"),
+            (Outcome::Opened { deadline_ms: 9 }, "0a01aa100218032201bb2a021809"),
+            (Outcome::rejected(RejectCode::NotFound), "0a01aa100218032201bb2a020803"),
+            (Outcome::rejected(mismatch), "0a01aa100218032201bb2a0408041003"),
+        ] {
+            let record = OutcomeRecord::of(&outcome).expect("it is no duplicate");
+            assert_eq!(record.to_outcome(b"i"), Ok(outcome));
+            let first = FirstResultRecord {
+                id: vec![0xaa],
+                height: 2,
+                position: 3,
+                request_hash: vec![0xbb],
+                outcome: Some(record),
+            };
+            assert_eq!(hex(&first), bytes);
+        }
+        let unknown = OutcomeRecord { code: 99, ..OutcomeRecord::default() };
+        assert!(matches!(unknown.to_outcome(b"i"), Err(LedgerError::Damaged { .. })));
+    }
+}

@@ -154,9 +154,11 @@ impl Execution<'_> {
         self.state.put(keys::voted(id), record.encode_to_vec());
         self.state.delete(keys::deadline(record.deadline_ms, id));
         self.state.put(keys::closed(class, self.timestamp_ms, id), Vec::new());
-        self.release_open_vote(&records::account(&keys::voted(id), &record.account)?)?;
+        let account = records::account(&keys::voted(id), &record.account)?;
+        self.release_open_vote(&account)?;
         self.events.push(LedgerEvent::ProposalClosed {
             proposal: *id,
+            account,
             kind,
             status,
             tally: tally_of(&record),

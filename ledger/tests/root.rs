@@ -122,7 +122,7 @@ proptest! {
 /// Pins keyspace, records, tree and rules at once. A change of this value is a change of the protocol.
 #[test]
 fn a_fixed_history_has_the_pinned_roots() {
-    let mut chain = Chain::new(&[3, 2, 2, 1]);
+    let mut chain = Chain::new(&[3, 3, 2, 2]);
     let mut roots = vec![chain.ledger.root().to_string()];
     chain.submit(20, put("color", "red"));
     chain.submit(20, cas("color", 1, "blue"));
@@ -146,7 +146,7 @@ fn a_fixed_history_has_the_pinned_roots() {
 fn the_genesis_state_is_the_one_that_open_finds() {
     let chain = Chain::new(&[1, 1, 1, 1]);
     assert_eq!(chain.reopened().root(), chain.ledger.root());
-    assert_ne!(Chain::new(&[1, 1, 1, 2]).ledger.root(), chain.ledger.root());
+    assert_ne!(Chain::new(&[2, 2, 2, 2]).ledger.root(), chain.ledger.root());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Authenticated bytes between nodes: transports, discovery, gossip, direct streams.
 //!
-//! This crate carries bytes and does not know what they mean. [`start`] gives a [`Network`], a cheap handle to send with,
+//! This crate carries bytes and does not know what they mean. [`start()`] gives a [`Network`], a cheap handle to send with,
 //! and an [`EventReceiver`], the one place where everything that other nodes send comes out.
 //!
 //! # Four ways to send

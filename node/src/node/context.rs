@@ -11,7 +11,6 @@ use tokio::sync::{mpsc, watch};
 
 use super::admission::Admission;
 use super::batches::BatchPool;
-use super::clock::Clock;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
 use super::state::Standing;
@@ -33,7 +32,6 @@ pub struct NodeContext {
     pub mempool: Arc<Mempool>,
     pub hub: Arc<WatchHub>,
     pub telemetry: Arc<Telemetry>,
-    pub clock: Clock,
     /// The engine's state, a few milliseconds old at most.
     pub agreement: watch::Receiver<EngineStatus>,
     /// Where execution stands.

@@ -154,7 +154,7 @@ fn rpc_config(
         tls,
         limits: RpcLimits {
             body_bytes: rpc.body_max.as_usize(),
-            request_timeout: rpc.request_timeout.duration(),
+            request_timeout: rpc.request_timeout.get(),
             connections: rpc.connections_max,
             watchers: rpc.watchers_max,
             requests_per_second: if per_second == 0 { u32::MAX } else { per_second },
@@ -223,7 +223,6 @@ impl Parts {
             mempool: Arc::new(Mempool::new(consensus.pending_proposals, consensus.pending_bytes.bytes())),
             hub: Arc::new(WatchHub::new()),
             telemetry,
-            clock,
             agreement,
             standing,
             inputs: inputs_sender,
@@ -265,7 +264,7 @@ impl Parts {
         let driver = on_thread("driver", move || driver.run(&runtime));
         let executor = on_thread("executor", move || executor.run());
         let rule = SealRule {
-            delay: consensus.batch_delay.duration(),
+            delay: consensus.batch_delay.get(),
             proposals: consensus.batch_proposals,
             bytes: consensus.batch_bytes.as_usize(),
         };

@@ -18,8 +18,6 @@ pub struct KvEntry {
     pub value: Vec<u8>,
     /// 1 when the key was created, one more with each change.
     pub version: u64,
-    /// Height of the block that created the key.
-    pub created_height: Height,
     /// Height of the block that changed it last.
     pub modified_height: Height,
     /// Height of the newest executed block when the value was read.
@@ -39,9 +37,6 @@ pub struct KvEntryJson {
     pub value_base64: EncodedBytes,
     /// 1 when the key was created, one more with each change.
     pub version: u64,
-    /// Height of the block that created the key.
-    #[schema(value_type = u64)]
-    pub created_height: Height,
     /// Height of the block that changed it last.
     #[schema(value_type = u64)]
     pub modified_height: Height,
@@ -57,7 +52,6 @@ impl From<KvEntry> for KvEntryJson {
             value: String::from_utf8(entry.value.clone()).ok(),
             value_base64: EncodedBytes(entry.value),
             version: entry.version,
-            created_height: entry.created_height,
             modified_height: entry.modified_height,
             read_height: entry.read_height,
         }
@@ -70,7 +64,6 @@ impl From<KvEntryJson> for KvEntry {
             key: json.key,
             value: json.value_base64.0,
             version: json.version,
-            created_height: json.created_height,
             modified_height: json.modified_height,
             read_height: json.read_height,
         }

@@ -49,7 +49,7 @@ impl Transport {
         let ClientConfig { url, token, ca, timeout } = config;
         let base = parse_url(&url)?;
         let authorization = token.map(|token| bearer(&token)).transpose()?;
-        let tls = tls::config(ca.as_deref())?;
+        let tls = tls::config(base.scheme(), ca.as_deref())?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .connect_timeout(CONNECT_TIMEOUT)

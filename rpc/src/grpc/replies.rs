@@ -286,7 +286,6 @@ impl From<KvEntry> for proto::KvEntry {
             key: entry.key,
             value: entry.value,
             version: entry.version,
-            created_height: entry.created_height.0,
             modified_height: entry.modified_height.0,
             read_height: entry.read_height.0,
         }

@@ -217,7 +217,6 @@ pub fn entry(key: &str) -> KvEntry {
         key: key.into(),
         value: if key == "binary" { vec![0xff, 0x00] } else { b"text".to_vec() },
         version: 2,
-        created_height: Height(1),
         modified_height: Height(5),
         read_height: Height(NEWEST),
     }

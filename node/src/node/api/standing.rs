@@ -1,6 +1,5 @@
 //! Where the node and its network stand.
 
-use aegis_p2p::TransportKind;
 use aegis_rpc::api::{
     ApiError, Direction, Mempool, NetworkStatus, Peer, Readiness, Role, Status, Syncing, ValidatorInfo, Validators,
 };
@@ -34,7 +33,7 @@ impl Api {
             chain_id: node.genesis.chain.clone(),
             genesis: node.genesis.hash(),
             node_id: me,
-            peer_id: aegis_p2p::peer_id_of(&me).map(|id| id.to_string()).map_err(super::internal)?,
+            peer_id: aegis_p2p::peer_id_of(&me).to_string(),
             account: node.account_key.account_id(),
             role: if agreement.is_member { Role::Validator } else { Role::Observer },
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,10 +70,7 @@ impl Api {
             node_id: Some(peer.id),
             is_validator: set.contains(&peer.id),
             address: peer.addresses.first().map(ToString::to_string).unwrap_or_default(),
-            transport: match peer.transport {
-                TransportKind::Quic => "quic".to_owned(),
-                TransportKind::Tcp => "tcp".to_owned(),
-            },
+            transport: peer.transport.to_string(),
             direction: match peer.direction {
                 aegis_p2p::Direction::Inbound => Direction::Inbound,
                 aegis_p2p::Direction::Outbound => Direction::Outbound,
