@@ -134,15 +134,6 @@ impl Chain {
     pub fn apply(&mut self, block: &CommittedBlock) -> Result<Applied, LedgerError> {
         let applied = self.ledger.apply(&self.state, block)?;
         self.now = block.header.timestamp_ms;
-        for e in &applied.events {
-            eprintln!("PROBE {}", format!("{e:?}").split(' ').next().unwrap());
-            if let aegis_ledger::LedgerEvent::ProposalClosed { status, enactment, .. } = e {
-                eprintln!("PROBE {status:?} {enactment:?}");
-            }
-        }
-        for r in &applied.receipts {
-            eprintln!("PROBE {}", format!("{:?}", r.outcome).chars().take(32).collect::<String>());
-        }
         self.state.write(&applied.changes);
         assert_eq!(applied.state_root, self.ledger.root());
         Ok(applied)

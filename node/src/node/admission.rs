@@ -112,7 +112,9 @@ impl NodeContext {
         match self.mempool.enter(&proposal, id, u64::try_from(bytes).unwrap_or(u64::MAX)) {
             Entered::Joined(id, receiver) => Ok(Submitted::Waiting(id, receiver)),
             Entered::Conflict => Err(conflict()),
-            Entered::Full => Err(ApiError::busy("as many proposals wait for agreement as this node allows", RETRY_MS)),
+            Entered::Full => {
+                Err(ApiError::busy("as many proposals wait for agreement as this node allows", RETRY_MS))
+            }
             Entered::New(receiver) => {
                 if self.is_validator() {
                     self.seal_soon(proposal, bytes)?;
@@ -131,7 +133,9 @@ impl NodeContext {
                 self.mempool.withdraw(&admitted.proposal);
                 ApiError::busy("proposals come in faster than they are batched", RETRY_MS)
             }
-            mpsc::error::TrySendError::Closed(_) => ApiError::new(ErrorCode::Unavailable, "the node is stopping"),
+            mpsc::error::TrySendError::Closed(_) => {
+                ApiError::new(ErrorCode::Unavailable, "the node is stopping")
+            }
         })
     }
 
@@ -176,7 +180,9 @@ impl NodeContext {
             match answer {
                 Ok(Answer::Forwarded(None)) => return Ok(()),
                 Ok(Answer::Forwarded(Some(error))) => {
-                    return Err(serde_json::from_str(&error).unwrap_or_else(|_| internal("a validator refused it")));
+                    return Err(
+                        serde_json::from_str(&error).unwrap_or_else(|_| internal("a validator refused it"))
+                    );
                 }
                 Ok(Answer::Tip { .. } | Answer::Blocks(_) | Answer::Batches(_)) | Err(_) => {
                     warn!(%validator, "a validator answered a forwarded proposal with nonsense");
@@ -296,7 +302,8 @@ pub async fn announce_batches(node: Arc<NodeContext>) {
         interval.tick().await;
         let waiting = node.pool.digests_of(&node.node_key.validator_id(), ANNOUNCED_MAX);
         // What came within the last interval is still on its way.
-        let old: Vec<_> = waiting.iter().filter(|digest| announced_before.contains(*digest)).copied().collect();
+        let old: Vec<_> =
+            waiting.iter().filter(|digest| announced_before.contains(*digest)).copied().collect();
         if !old.is_empty() && node.is_validator() {
             send_to_validators(&node, &PayloadFrame::Announce(old).encode());
         }

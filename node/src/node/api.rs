@@ -16,9 +16,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use aegis_rpc::api::{
-    ApiError, BlockDetail, ErrorCode, KvEntry, NetworkStatus, NodeApi, Page, PageRequest, Peer, ProposalDetail,
-    ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest,
-    WatchStream,
+    ApiError, BlockDetail, ErrorCode, KvEntry, NetworkStatus, NodeApi, Page, PageRequest, Peer,
+    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait,
+    WatchRequest, WatchStream,
 };
 use aegis_types::{Height, ProposalId, ValidatorId};
 use async_trait::async_trait;

@@ -143,7 +143,8 @@ impl BatchPool {
     /// Those of `digests` that are neither held nor executed.
     pub fn missing(&self, digests: &[Hash]) -> Vec<Hash> {
         let inner = self.lock();
-        let is_missing = |digest: &&Hash| !inner.held.contains_key(*digest) && !inner.executed.contains(*digest);
+        let is_missing =
+            |digest: &&Hash| !inner.held.contains_key(*digest) && !inner.executed.contains(*digest);
         digests.iter().filter(is_missing).copied().collect()
     }
 

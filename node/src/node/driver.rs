@@ -268,7 +268,9 @@ impl Driver {
                 Output::FetchBatches { digests, from } => {
                     self.request(DriverRequest::FetchBatches { digests, from });
                 }
-                Output::FetchBlocks { last, from, .. } => self.request(DriverRequest::FetchBlocks { last, from }),
+                Output::FetchBlocks { last, from, .. } => {
+                    self.request(DriverRequest::FetchBlocks { last, from })
+                }
                 Output::Evidence { first, second } => {
                     self.telemetry.evidence.inc();
                     warn!(validator = %first.validator, height = %first.content.height, "a validator voted for two blocks");

@@ -44,8 +44,12 @@ pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
         match event {
             NetworkEvent::Message { from, lane: Lane::Consensus, frame } => desk.on_consensus(from, &frame),
             NetworkEvent::Message { from, lane: Lane::Payload, frame } => desk.on_payload(from, frame),
-            NetworkEvent::Gossip { id, topic: Topic::Blocks, from, message } => desk.on_block(id, from, message),
-            NetworkEvent::Gossip { id, topic: Topic::Reports, .. } => desk.node.network.judge(id, Verdict::Ignore),
+            NetworkEvent::Gossip { id, topic: Topic::Blocks, from, message } => {
+                desk.on_block(id, from, message)
+            }
+            NetworkEvent::Gossip { id, topic: Topic::Reports, .. } => {
+                desk.node.network.judge(id, Verdict::Ignore)
+            }
             NetworkEvent::Request { from, request, reply } => {
                 let Ok(permit) = desk.answers.clone().try_acquire_owned() else { continue };
                 let node = desk.node.clone();
@@ -177,7 +181,13 @@ enum Sender {
 }
 
 /// Checks a batch and takes it into the pool.
-async fn accept_batch(node: &Arc<NodeContext>, from: ValidatorId, encoding: Bytes, offer: Offer, sender: Sender) {
+async fn accept_batch(
+    node: &Arc<NodeContext>,
+    from: ValidatorId,
+    encoding: Bytes,
+    offer: Offer,
+    sender: Sender,
+) {
     let checking = node.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let batch = HeldBatch::decode(encoding).map_err(|error| error.to_string())?;

@@ -55,10 +55,10 @@ impl Execution {
     pub fn execute(&mut self, block: &CommittedBlock) -> anyhow::Result<ExecutedBlock> {
         let mut ledger = self.ledger.write().map_err(|_| anyhow!("a panic left the ledger half changed"))?;
         let applied = ledger.apply(&StateView(self.kv.as_ref()), block)?;
-        let next_epoch = applied
-            .next_epoch
-            .clone()
-            .map(|next| aegis_consensus::NextEpoch { validators: next.validators, parameters: next.parameters });
+        let next_epoch = applied.next_epoch.clone().map(|next| aegis_consensus::NextEpoch {
+            validators: next.validators,
+            parameters: next.parameters,
+        });
         let standing = self.standing.after(block, applied.state_root, next_epoch)?;
         let mut ops: Vec<Op> = applied
             .changes

@@ -16,7 +16,8 @@ pub fn start(telemetry: &TelemetrySection) -> anyhow::Result<()> {
             telemetry.log_level
         )
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
     let started = match telemetry.log_format {
         LogFormat::Text => lines.with_ansi(false).finish().try_init(),
         LogFormat::Json => lines.json().finish().try_init(),

@@ -111,7 +111,8 @@ impl Mempool {
         inner.bytes += bytes;
         inner.by_id.insert(id, key.clone());
         let clients = vec![sender];
-        let waiting = Waiting { proposal: proposal.clone(), id, request, bytes, since: Instant::now(), clients };
+        let waiting =
+            Waiting { proposal: proposal.clone(), id, request, bytes, since: Instant::now(), clients };
         inner.waiting.insert(key, waiting);
         Entered::New(receiver)
     }
@@ -153,8 +154,12 @@ impl Mempool {
     pub fn expire(&self, now_ms: u64) {
         let mut inner = self.lock();
         let is_expired = |waiting: &Waiting| waiting.proposal.expires_at_ms <= now_ms;
-        let keys: Vec<_> =
-            inner.waiting.iter().filter(|(_, waiting)| is_expired(waiting)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<_> = inner
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| is_expired(waiting))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in keys {
             if let Some(waiting) = inner.take(&key) {
                 for client in waiting.clients {

@@ -49,7 +49,11 @@ fn follow_validators(node: &NodeContext) {
 }
 
 /// Reacts to what blocks did, until the executor stops.
-pub async fn react(node: Arc<NodeContext>, auto_vote: Vec<Kind>, mut events: mpsc::Receiver<Vec<LedgerEvent>>) {
+pub async fn react(
+    node: Arc<NodeContext>,
+    auto_vote: Vec<Kind>,
+    mut events: mpsc::Receiver<Vec<LedgerEvent>>,
+) {
     while let Some(events) = events.recv().await {
         for event in events {
             if let LedgerEvent::VoteOpened { proposal, kind, .. } = event

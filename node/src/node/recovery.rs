@@ -53,8 +53,10 @@ pub struct RecoverOptions<'a> {
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let RecoverOptions { data, genesis, node_key, store, clock } = options;
     let data_dir = DataDir::open(data)?;
-    let (journal, entries) =
-        Journal::open(&data_dir.journal_dir(), SegmentOptions { segment_bytes: store.journal_segment.bytes(), ..SegmentOptions::default() })?;
+    let (journal, entries) = Journal::open(
+        &data_dir.journal_dir(),
+        SegmentOptions { segment_bytes: store.journal_segment.bytes(), ..SegmentOptions::default() },
+    )?;
     let log = CommittedLog::open(
         &data_dir.log_dir(),
         SegmentOptions { segment_bytes: store.log_segment.bytes(), ..SegmentOptions::default() },
@@ -107,7 +109,8 @@ fn recover_engine(
     let tip = if height == Height::ZERO {
         Tip::genesis(genesis)
     } else {
-        let block = log.reader().read(height)?.context("the newest executed block is not in the committed log")?;
+        let block =
+            log.reader().read(height)?.context("the newest executed block is not in the committed log")?;
         let block = decode(&block, height)?;
         Tip::of(block.header, block.certificate)
     };
@@ -133,7 +136,8 @@ fn recover_engine(
 }
 
 fn decode(block: &[u8], height: Height) -> anyhow::Result<CommittedBlock> {
-    CommittedBlock::decode(block).with_context(|| format!("block {height} of the committed log cannot be read"))
+    CommittedBlock::decode(block)
+        .with_context(|| format!("block {height} of the committed log cannot be read"))
 }
 
 /// Opens the state store and executes what the log has above it.
@@ -161,7 +165,10 @@ fn open_state(
     let first = execution.standing.executed.height.next();
     let Some(last) = log.last() else {
         if execution.standing.executed.height > Height::ZERO {
-            bail!("the committed log is empty, but the state store stands at block {}; restore the folder `clog`, or set the whole data folder aside and sync again", execution.standing.executed.height);
+            bail!(
+                "the committed log is empty, but the state store stands at block {}; restore the folder `clog`, or set the whole data folder aside and sync again",
+                execution.standing.executed.height
+            );
         }
         return Ok(execution);
     };

@@ -20,8 +20,8 @@ use aegis_consensus::{EpochContext, NextEpoch};
 use aegis_ledger::{StateError, StateReader};
 use aegis_store::{KvStore, Op, StoreError, Table};
 use aegis_types::{
-    AccountId, BlockKind, Canonical, CommittedBlock, Epoch, Executed, Genesis, Hash, Height, Kind, Parameters,
-    ProposalId, ValidatorSet, proto,
+    AccountId, BlockKind, Canonical, CommittedBlock, Epoch, Executed, Genesis, Hash, Height, Kind,
+    Parameters, ProposalId, ValidatorSet, proto,
 };
 use anyhow::{Context as _, anyhow};
 use prost::Message as _;
@@ -96,10 +96,9 @@ impl Standing {
         if !matches!(header.kind, BlockKind::Handover { .. }) {
             return Ok(Self { executed, digest, next_epoch, ..self.clone() });
         }
-        let NextEpoch { validators, parameters } = self
-            .next_epoch
-            .clone()
-            .ok_or_else(|| anyhow!("block {} hands over to an epoch that no block has closed", header.height))?;
+        let NextEpoch { validators, parameters } = self.next_epoch.clone().ok_or_else(|| {
+            anyhow!("block {} hands over to an epoch that no block has closed", header.height)
+        })?;
         let epoch = EpochContext { validators, parameters, start_ms: header.timestamp_ms };
         Ok(Self { executed, digest, epoch, origin: (header.height, digest), next_epoch: None })
     }
@@ -364,4 +363,3 @@ pub fn recent_roots(
     }
     Ok(roots)
 }
-

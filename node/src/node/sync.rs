@@ -81,7 +81,8 @@ pub async fn ask_for_tips(node: Arc<NodeContext>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        let mut peers: Vec<ValidatorId> = node.network.peers().await.into_iter().map(|peer| peer.id).collect();
+        let mut peers: Vec<ValidatorId> =
+            node.network.peers().await.into_iter().map(|peer| peer.id).collect();
         for _ in 0..ASKED_PEERS {
             if peers.is_empty() {
                 break;

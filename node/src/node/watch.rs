@@ -156,10 +156,16 @@ pub fn outcome_of(row: &IndexedProposal) -> Outcome {
     let version = row.version_plus_one.checked_sub(1);
     let (state, code, message) = match row.outcome {
         1 => (ProposalState::Applied, None, "it took effect".to_owned()),
-        2 => (ProposalState::Open, None, format!("the vote is open until agreed time {} ms", row.deadline_ms)),
+        2 => {
+            (ProposalState::Open, None, format!("the vote is open until agreed time {} ms", row.deadline_ms))
+        }
         4 => {
             let code = Some("duplicate".to_owned());
-            (ProposalState::Rejected, code, "its idempotency key had a result already; it had no effect".to_owned())
+            (
+                ProposalState::Rejected,
+                code,
+                "its idempotency key had a result already; it had no effect".to_owned(),
+            )
         }
         _ => (ProposalState::Rejected, Some(row.code.clone()), row.reason.clone()),
     };
@@ -169,9 +175,9 @@ pub fn outcome_of(row: &IndexedProposal) -> Outcome {
 /// What a proposal is about, in a few words.
 pub fn subject(body: &ProposalBody) -> String {
     let text = match body {
-        ProposalBody::KvPut { key, .. } | ProposalBody::KvDelete { key } | ProposalBody::KvCas { key, .. } => {
-            key.clone()
-        }
+        ProposalBody::KvPut { key, .. }
+        | ProposalBody::KvDelete { key }
+        | ProposalBody::KvCas { key, .. } => key.clone(),
         ProposalBody::Text { title, .. } => title.clone(),
         ProposalBody::ParamSet { name, value } => format!("{name} = {value}"),
         ProposalBody::ValidatorAdd { validator, weight } => format!("{} weight {weight}", validator.short()),
@@ -196,7 +202,8 @@ pub fn past_events(
     let Some(block) = log.read(height)? else { return Ok(None) };
     let block = CommittedBlock::decode(&block).context("a block of the committed log cannot be read")?;
     let rows = rows_of(kv, height)?;
-    let root = kv.get(Table::Index, &state::root_key(height))?.context("a state root is missing from the index")?;
+    let root =
+        kv.get(Table::Index, &state::root_key(height))?.context("a state root is missing from the index")?;
     let closings = match kv.get(Table::Index, &state::closings_key(height))? {
         Some(row) => serde_json::from_slice(&row)?,
         None => Vec::new(),

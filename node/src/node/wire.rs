@@ -238,7 +238,9 @@ mod tests {
     #[test]
     fn every_message_survives_the_wire() {
         let digests = vec![Hash([1; 32]), Hash([2; 32])];
-        for frame in [PayloadFrame::Batch(Bytes::from_static(b"batch")), PayloadFrame::Announce(digests.clone())] {
+        for frame in
+            [PayloadFrame::Batch(Bytes::from_static(b"batch")), PayloadFrame::Announce(digests.clone())]
+        {
             assert_eq!(PayloadFrame::decode(frame.encode()).unwrap(), frame);
         }
         let questions = [

@@ -47,7 +47,13 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
         let (data, genesis, node_key, store) =
             (home.data_path(), genesis.clone(), node_key.clone(), config.store.clone());
         let recovering = tokio::task::spawn_blocking(move || {
-            recover(&RecoverOptions { data: &data, genesis: &genesis, node_key: &node_key, store: &store, clock })
+            recover(&RecoverOptions {
+                data: &data,
+                genesis: &genesis,
+                node_key: &node_key,
+                store: &store,
+                clock,
+            })
         });
         recovering.await.context("opening the data folder failed")??
     };
@@ -64,7 +70,8 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let endpoint = Arc::new(OnceLock::new());
     let api = Arc::new(Api::new(parts.node.clone(), names, endpoint.clone(), home.data_path()));
     let serving = CancellationToken::new();
-    let served = aegis_rpc::serve(api, rpc_config(&config, &home, token)?, serving.clone().cancelled_owned()).await;
+    let served =
+        aegis_rpc::serve(api, rpc_config(&config, &home, token)?, serving.clone().cancelled_owned()).await;
     let mut parts = parts;
     let outcome = match served {
         Err(error) => Err(error.into()),
@@ -145,7 +152,9 @@ fn rpc_config(
     let tls = match (rpc.tls_certificate.within(home.path()), rpc.tls_key.within(home.path())) {
         (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
         (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => bail!("set both rpc.tls_certificate and rpc.tls_key, or neither"),
+        (Some(_), None) | (None, Some(_)) => {
+            bail!("set both rpc.tls_certificate and rpc.tls_key, or neither")
+        }
     };
     let per_second = u32::try_from(rpc.requests_per_second).unwrap_or(u32::MAX);
     Ok(RpcConfig {
@@ -342,10 +351,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
-fn thread_error(
-    name: &str,
-    ended: Result<anyhow::Result<()>, tokio::task::JoinError>,
-) -> anyhow::Error {
+fn thread_error(name: &str, ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Error {
     match ended {
         Ok(Ok(())) => anyhow!("the {name} ended by itself"),
         Ok(Err(error)) => error,

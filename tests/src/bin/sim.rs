@@ -59,9 +59,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     let to_trace = failures.first().map(|report| report.seed);
-    let path = arguments.trace.clone().or_else(|| {
-        to_trace.map(|seed| std::env::temp_dir().join(format!("aegis-sim-{seed}.trace")))
-    });
+    let path = arguments
+        .trace
+        .clone()
+        .or_else(|| to_trace.map(|seed| std::env::temp_dir().join(format!("aegis-sim-{seed}.trace"))));
     if let Some(path) = path {
         let report = run(to_trace.unwrap_or(arguments.first_seed), Recording::Text);
         std::fs::write(&path, report.trace.join("\n"))?;

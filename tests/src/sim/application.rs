@@ -110,7 +110,8 @@ impl Application {
     }
 
     fn set_of(&self, members: &BTreeMap<ValidatorId, Weight>) -> Option<ValidatorSet> {
-        let members = members.iter().map(|(validator, weight)| Member { validator: *validator, weight: *weight });
+        let members =
+            members.iter().map(|(validator, weight)| Member { validator: *validator, weight: *weight });
         ValidatorSet::new(self.epoch, members.collect()).ok()
     }
 }

@@ -27,7 +27,14 @@ pub struct Booted {
 }
 
 /// Rebuilds everything from what is durable.
-pub fn boot(scenario: &Scenario, genesis: &Application, node: NodeIndex, disk: &Disk, now: Now, rng: &mut Rng) -> Booted {
+pub fn boot(
+    scenario: &Scenario,
+    genesis: &Application,
+    node: NodeIndex,
+    disk: &Disk,
+    now: Now,
+    rng: &mut Rng,
+) -> Booted {
     let log = disk.log.durable();
     let executed = executed_count(log, rng);
     let mut application = genesis.clone();

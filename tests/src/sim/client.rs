@@ -77,9 +77,8 @@ impl Client {
         let account = self.rng.index(self.accounts.len());
         let body = self.body();
         let key = format!("request {}", self.submitted.len());
-        let proposal =
-            Proposal::sign(body, self.expires_at_ms, key, &self.accounts[account], &self.domain)
-                .expect("the client's proposals are well formed");
+        let proposal = Proposal::sign(body, self.expires_at_ms, key, &self.accounts[account], &self.domain)
+            .expect("the client's proposals are well formed");
         self.submitted.push(proposal.clone());
         (node, proposal)
     }

@@ -101,11 +101,8 @@ impl Disk {
             survivors -= kept;
             kept
         };
-        let (batches, log, journal) = (
-            next(self.batches.unflushed()),
-            next(self.log.unflushed()),
-            next(self.journal.unflushed()),
-        );
+        let (batches, log, journal) =
+            (next(self.batches.unflushed()), next(self.log.unflushed()), next(self.journal.unflushed()));
         self.batches.keep(batches);
         self.log.keep(log);
         self.journal.keep(journal);

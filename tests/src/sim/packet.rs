@@ -31,9 +31,10 @@ impl Packet {
         let hash = match self {
             Self::Consensus(bytes) => Hash::of("aegis simulator packet", bytes),
             Self::Batch(batch) => batch.digest(),
-            Self::FetchBatches(digests) => {
-                Hash::of("aegis simulator fetch", &digests.iter().flat_map(|digest| digest.0).collect::<Vec<_>>())
-            }
+            Self::FetchBatches(digests) => Hash::of(
+                "aegis simulator fetch",
+                &digests.iter().flat_map(|digest| digest.0).collect::<Vec<_>>(),
+            ),
             Self::FetchBlocks { first, last } => return first.0.rotate_left(32) ^ last.0,
             Self::Blocks(blocks) => {
                 let last = blocks.last().map(|block| block.certificate.encode());

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use aegis_consensus::{Engine, Input, Message, Now, Output, Record};
-use aegis_types::{
-    Batch, CommittedBlock, Hash, Height, Keypair, Proposal, ProposalBody, ValidatorId,
-};
+use aegis_types::{Batch, CommittedBlock, Hash, Height, Keypair, Proposal, ProposalBody, ValidatorId};
 
 use super::application::Application;
 use super::clock::{MILLI, Micros};

@@ -315,10 +315,8 @@ impl World {
             return;
         };
         if let Some(actor) = self.scenario.byzantine.get(&from).copied() {
-            let key = ActorKey {
-                keypair: self.scenario.keypairs[from].clone(),
-                domain: self.scenario.domain(),
-            };
+            let key =
+                ActorKey { keypair: self.scenario.keypairs[from].clone(), domain: self.scenario.domain() };
             let Ok(message) = Message::decode(bytes) else { return };
             for message in actor.tamper(&key, to, message, &mut self.actors) {
                 self.route(from, to, Packet::Consensus(message.encode().into()));
@@ -485,9 +483,10 @@ impl World {
         let laggard = (0..self.nodes.len()).filter(|node| self.scenario.is_correct(*node)).find(|node| {
             let state = &self.nodes[*node];
             state.durable_height().0 < goal.height
-                || state.process.as_ref().is_none_or(|process| {
-                    goal.batches.iter().any(|digest| !process.has_ordered(digest))
-                })
+                || state
+                    .process
+                    .as_ref()
+                    .is_none_or(|process| goal.batches.iter().any(|digest| !process.has_ordered(digest)))
         });
         let waited = self.at - goal.since;
         let Some(laggard) = laggard else {
@@ -499,7 +498,9 @@ impl World {
             let heights: Vec<u64> = self.nodes.iter().map(|node| node.durable_height().0).collect();
             self.violate(
                 "liveness",
-                format!("node {laggard} has not reached height {height} with all batches in time: {heights:?}"),
+                format!(
+                    "node {laggard} has not reached height {height} with all batches in time: {heights:?}"
+                ),
             );
         }
         false

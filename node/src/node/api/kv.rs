@@ -13,7 +13,9 @@ pub fn get(node: &NodeContext, key: &str) -> Result<KvEntry, ApiError> {
     check_key(key)?;
     let read_height = node.standing.borrow().executed.height;
     let entry = query::kv(&StateView(node.kv.as_ref()), key).map_err(internal)?;
-    entry.map(|entry| convert(entry, read_height)).ok_or_else(|| ApiError::not_found(format_args!("key `{key}`")))
+    entry
+        .map(|entry| convert(entry, read_height))
+        .ok_or_else(|| ApiError::not_found(format_args!("key `{key}`")))
 }
 
 pub fn list(node: &NodeContext, prefix: &str, page: &PageRequest) -> Result<Page<KvEntry>, ApiError> {

@@ -1,7 +1,8 @@
 //! Where the node and its network stand.
 
 use aegis_rpc::api::{
-    ApiError, Direction, Mempool, NetworkStatus, Peer, Readiness, Role, Status, Syncing, ValidatorInfo, Validators,
+    ApiError, Direction, Mempool, NetworkStatus, Peer, Readiness, Role, Status, Syncing, ValidatorInfo,
+    Validators,
 };
 use aegis_types::{Height, ValidatorId, Weight};
 
@@ -25,10 +26,12 @@ impl Api {
         let alive = self.weight_alive();
         let (proposals, _) = node.mempool.size();
         let (batches, bytes) = node.pool.size();
-        let endpoint = self.endpoint.get().map(|endpoint| format!("{}://{}", endpoint.scheme, endpoint.address));
+        let endpoint =
+            self.endpoint.get().map(|endpoint| format!("{}://{}", endpoint.scheme, endpoint.address));
         let endpoint = endpoint.unwrap_or_default();
         let data = self.data.clone();
-        let store_bytes = tokio::task::spawn_blocking(move || folder_bytes(&data)).await.map_err(super::internal)?;
+        let store_bytes =
+            tokio::task::spawn_blocking(move || folder_bytes(&data)).await.map_err(super::internal)?;
         Ok(Status {
             chain_id: node.genesis.chain.clone(),
             genesis: node.genesis.hash(),
@@ -78,9 +81,10 @@ impl Api {
             latency_us: peer.latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
             agent: Some(peer.agent).filter(|agent| !agent.is_empty()),
             height: self.node.sync.claim(&peer.id),
-            connected_ms: peer.connected_since.elapsed().map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }),
+            connected_ms: peer
+                .connected_since
+                .elapsed()
+                .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
             peer_id: peer.peer_id,
         };
         peers.into_iter().map(convert).collect()

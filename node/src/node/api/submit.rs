@@ -98,7 +98,9 @@ async fn follow(
         )),
         Ok(Err(_)) => Err(ApiError::new(
             ErrorCode::OutcomeUnknown,
-            format!("the node stopped before the outcome was known; retrying with idempotency key `{idempotency_key}` is safe"),
+            format!(
+                "the node stopped before the outcome was known; retrying with idempotency key `{idempotency_key}` is safe"
+            ),
         )),
         Err(_) => Err(ApiError::outcome_unknown(timeout_ms)),
     }

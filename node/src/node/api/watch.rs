@@ -87,7 +87,8 @@ impl Watcher {
 
     async fn tell_past(&mut self) -> Result<Vec<WatchEvent>, Option<ApiError>> {
         let (node, height): (Arc<NodeContext>, Height) = (self.api.node.clone(), self.next);
-        let read = tokio::task::spawn_blocking(move || past_events(&node.log, node.kv.as_ref(), height)).await;
+        let read =
+            tokio::task::spawn_blocking(move || past_events(&node.log, node.kv.as_ref(), height)).await;
         let events = read.map_err(internal).and_then(|events| events.map_err(internal)).map_err(Some)?;
         let events =
             events.ok_or_else(|| Some(ApiError::pruned(format_args!("block {height}"), height.next())))?;

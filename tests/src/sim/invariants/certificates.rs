@@ -49,7 +49,10 @@ impl Certificates {
             return Err(format!("the certificate at height {} is for something else", header.height));
         }
         let Some((members, hash)) = self.sets.get(&header.epoch) else {
-            return Err(format!("height {} is of epoch {}, whose set nobody executed", header.height, header.epoch));
+            return Err(format!(
+                "height {} is of epoch {}, whose set nobody executed",
+                header.height, header.epoch
+            ));
         };
         if header.validators_hash != *hash {
             return Err(format!("height {} names another validator set than its epoch's", header.height));
@@ -58,7 +61,10 @@ impl Certificates {
         let mut signers = BTreeMap::new();
         for (position, signature) in &block.certificate.signatures {
             let Some((validator, weight)) = members.get(*position as usize) else {
-                return Err(format!("height {} is signed by position {position}, which nobody has", header.height));
+                return Err(format!(
+                    "height {} is signed by position {position}, which nobody has",
+                    header.height
+                ));
             };
             signers.insert(*validator, *weight);
             if let Some(known) = self.signed.get(&(*validator, content)) {

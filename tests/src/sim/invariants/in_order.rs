@@ -36,8 +36,7 @@ impl Invariant for InOrder {
             }
             Observation::Decided { node, block } => {
                 let header = &block.header;
-                let (height, digest) =
-                    self.tips.get(node).copied().unwrap_or((Height::ZERO, self.genesis));
+                let (height, digest) = self.tips.get(node).copied().unwrap_or((Height::ZERO, self.genesis));
                 if header.height.0 != height.0 + 1 || header.parent != digest {
                     return Err(format!(
                         "node {node} decided height {} with parent {} on height {height}, {}",
