@@ -136,7 +136,7 @@ impl Config {
         at_least_one(found, "rpc", "watchers_max", rpc.watchers_max);
         at_least_one(found, "rpc", "submissions_max", rpc.submissions_max);
         at_least_one(found, "rpc", "requests_per_second", rpc.requests_per_second as usize);
-        if rpc.request_timeout.duration().is_zero() {
+        if rpc.request_timeout.get().is_zero() {
             let reason = "every request would time out; use \"60s\" or so".to_owned();
             found.push(Unusable { section: "rpc", key: "request_timeout", reason });
         }
@@ -150,7 +150,7 @@ impl Config {
                 format!("`{kind}` is not voted on; voted kinds are {}", voted.collect::<Vec<_>>().join(", "));
             found.push(Unusable { section: "consensus", key: "auto_vote", reason });
         }
-        if consensus.batch_delay.duration().as_millis() > BATCH_DELAY_MAX_MS {
+        if consensus.batch_delay.get().as_millis() > BATCH_DELAY_MAX_MS {
             let reason = format!("at most {BATCH_DELAY_MAX_MS}ms");
             found.push(Unusable { section: "consensus", key: "batch_delay", reason });
         }

@@ -81,7 +81,7 @@ fn later_layers_win_key_by_key_and_each_value_knows_its_origin() {
         .resolve()
         .expect("valid");
     let consensus = &effective.config.consensus;
-    assert_eq!(consensus.batch_delay.duration(), Duration::from_millis(7));
+    assert_eq!(consensus.batch_delay.get(), Duration::from_millis(7));
     assert_eq!((consensus.batch_proposals, consensus.pending_proposals), (20, 31));
     let layer = |path: &str| effective.source(path).layer();
     assert_eq!(layer("consensus.batch_bytes"), "default");

@@ -73,7 +73,7 @@ pub use applied::{Applied, LedgerEvent, NextEpoch, TakesEffect};
 pub use error::{LedgerError, StateError};
 pub use ledger::Ledger;
 pub use outcome::{Admission, FirstResult, Outcome, Receipt, RejectCode};
-pub use state::{Change, StateReader};
+pub use state::{Change, Entry, StateReader};
 pub use voted::{
     CastVote, Closed, Enactment, EvidenceOnRecord, OpenedAt, PendingChange, PendingValidator, Tally,
     VoteStatus, VotedProposal,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::StateError;
-use crate::state::{Change, StateReader, after};
+use crate::state::{Change, Entry, StateReader, after};
 
 /// Writes of one block over the state before it. Bounded by the block's payload and the bounds of its clean-up.
 pub(crate) struct Overlay<'a> {
@@ -41,7 +41,7 @@ impl StateReader for Overlay<'_> {
         }
     }
 
-    fn next(&self, from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn next(&self, from: &[u8]) -> Result<Option<Entry>, StateError> {
         let mut from = from.to_vec();
         loop {
             let stored = self.base.next(&from)?;
@@ -66,7 +66,7 @@ mod tests {
             Ok(self.0.get(key).cloned())
         }
 
-        fn next(&self, from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        fn next(&self, from: &[u8]) -> Result<Option<Entry>, StateError> {
             Ok(self.0.range(from.to_vec()..).next().map(|(key, value)| (key.clone(), value.clone())))
         }
     }

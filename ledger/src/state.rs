@@ -4,6 +4,9 @@ use prost::Message;
 
 use crate::error::{LedgerError, StateError};
 
+/// An entry of agreed state: key and value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// Read access to the entries of agreed state, as they stand after the last applied block.
 ///
 /// The ledger holds no values itself. The caller must not write while a call of the ledger is under way.
@@ -18,7 +21,7 @@ pub trait StateReader {
     ///
     /// # Errors
     /// [`StateError`] when the store failed.
-    fn next(&self, from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError>;
+    fn next(&self, from: &[u8]) -> Result<Option<Entry>, StateError>;
 }
 
 /// One write to agreed state.
@@ -56,7 +59,7 @@ pub(crate) fn next_in(
     state: &dyn StateReader,
     prefix: &[u8],
     from: &[u8],
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, LedgerError> {
+) -> Result<Option<Entry>, LedgerError> {
     let from = if from < prefix { prefix } else { from };
     Ok(state.next(from)?.filter(|(key, _)| key.starts_with(prefix)))
 }

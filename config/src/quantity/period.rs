@@ -22,7 +22,7 @@ impl Period {
     }
 
     /// The length of time.
-    pub const fn duration(self) -> Duration {
+    pub const fn get(self) -> Duration {
         self.0
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_ledger::{Applied, Change, Ledger, LedgerError, Outcome, StateError, StateReader};
+use aegis_ledger::{Applied, Change, Entry, Ledger, LedgerError, Outcome, StateError, StateReader};
 use aegis_types::{
     Batch, BlockKind, Certificate, CommittedBlock, Epoch, Executed, Genesis, Hash, Header, Keypair, Member,
     Parameter, Parameters, Proposal, ProposalBody, ProposalId, Signature, ValidatorId, ValidatorSet, View,
@@ -39,7 +39,7 @@ impl StateReader for MemoryState {
         Ok(self.0.get(key).cloned())
     }
 
-    fn next(&self, from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn next(&self, from: &[u8]) -> Result<Option<Entry>, StateError> {
         Ok(self.0.range(from.to_vec()..).next().map(|(key, value)| (key.clone(), value.clone())))
     }
 }

@@ -1,12 +1,11 @@
-//! The replicated application that simulated nodes execute.
+//! The replicated application that simulated nodes execute: the real ledger, over the store's in-memory key-value tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use aegis_consensus::NextEpoch;
-use aegis_types::{
-    AccountId, BlockKind, CommittedBlock, Epoch, Genesis, Hash, Height, Member, Parameters, ProposalBody,
-    ProposalId, ValidatorId, ValidatorSet, Weight,
-};
+use aegis_ledger::{Change, Ledger, Outcome, StateError, StateReader};
+use aegis_store::{KvStore, MemoryKv, Op, Table};
+use aegis_types::{AccountId, CommittedBlock, Genesis, Hash, Height, Kind, ProposalId};
 
 /// What became of a proposal of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +16,21 @@ pub struct Receipt {
     pub account: AccountId,
     /// Its idempotency key.
     pub idempotency_key: String,
-    /// Whether it took effect, as opposed to being a repetition or refused.
-    pub took_effect: bool,
-    /// Whether it opened a vote.
-    pub opened_vote: bool,
+    /// What it asked for.
+    pub kind: Kind,
+    /// What became of it.
+    pub effect: Effect,
+}
+
+/// What became of a proposal, as far as the simulation looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It took effect.
+    Applied,
+    /// It opened a vote.
+    Opened,
+    /// It was refused, or repeats an earlier one.
+    None,
 }
 
 /// The result of executing a block.
@@ -36,82 +46,82 @@ pub struct Executed {
     pub receipts: Vec<Receipt>,
 }
 
-/// A small application: proposals count once, and set changes take effect at the next boundary.
-#[derive(Debug, Clone)]
+/// A node's agreed state.
 pub struct Application {
-    root: Hash,
-    seen: BTreeSet<(AccountId, String)>,
-    epoch: Epoch,
-    members: BTreeMap<ValidatorId, Weight>,
-    set: ValidatorSet,
-    parameters: Parameters,
+    ledger: Ledger,
+    tables: Tables,
+}
+
+struct Tables(MemoryKv);
+
+impl StateReader for Tables {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.get(Table::State, key).map_err(|error| StateError(error.to_string()))
+    }
+
+    fn next(&self, from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StateError> {
+        let mut found = None;
+        let scanned = self.0.scan(Table::State, from, &mut |key, value| {
+            found = Some((key.to_vec(), value.to_vec()));
+            ControlFlow::Break(())
+        });
+        scanned.map(|()| found).map_err(|error| StateError(error.to_string()))
+    }
+}
+
+impl Tables {
+    fn write(&self, changes: Vec<Change>) -> Result<(), String> {
+        let op = |Change { key, value }| match value {
+            Some(value) => Op::Put { table: Table::State, key, value },
+            None => Op::Delete { table: Table::State, key },
+        };
+        let ops: Vec<Op> = changes.into_iter().map(op).collect();
+        self.0.commit(&ops).and_then(|()| self.0.flush()).map_err(|error| error.to_string())
+    }
 }
 
 impl Application {
-    /// The state of the genesis.
-    pub fn genesis(genesis: &Genesis) -> Self {
-        let members = genesis.validators.members().iter().map(|member| (member.validator, member.weight));
-        Self {
-            root: genesis.hash(),
-            seen: BTreeSet::new(),
-            epoch: Epoch::ZERO,
-            members: members.collect(),
-            set: genesis.validators.clone(),
-            parameters: genesis.parameters.clone(),
-        }
+    /// The state of a genesis.
+    ///
+    /// # Errors
+    /// When the ledger or the store refuses it.
+    pub fn genesis(genesis: &Genesis) -> Result<Self, String> {
+        let (ledger, changes) = Ledger::genesis(genesis).map_err(|error| error.to_string())?;
+        let tables = Tables(MemoryKv::new());
+        tables.write(changes)?;
+        Ok(Self { ledger, tables })
     }
 
     /// The root of the current state.
     pub fn root(&self) -> Hash {
-        self.root
+        self.ledger.root()
     }
 
     /// Executes a block.
-    pub fn apply(&mut self, block: &CommittedBlock) -> Executed {
-        let mut receipts = Vec::new();
-        for proposal in block.batches.iter().flat_map(|batch| &batch.proposals) {
-            let key = (proposal.account, proposal.idempotency_key.clone());
-            let took_effect = self.seen.insert(key);
-            if took_effect {
-                match &proposal.body {
-                    ProposalBody::ValidatorAdd { validator, weight } => {
-                        self.change(|members| members.insert(*validator, *weight));
-                    }
-                    ProposalBody::ValidatorRemove { validator } => {
-                        self.change(|members| members.remove(validator));
-                    }
-                    _ => {}
-                }
-                self.root = Hash::of("toy", &[self.root.0, proposal.id().0].concat());
-            }
-            receipts.push(Receipt {
-                id: proposal.id(),
-                account: proposal.account,
-                idempotency_key: proposal.idempotency_key.clone(),
-                took_effect,
-                opened_vote: false,
-            });
-        }
-        self.root = Hash::of("toy block", &[self.root.0, block.header.digest().0].concat());
-        let next_epoch = (block.header.kind == BlockKind::Closing).then(|| {
-            self.epoch = self.epoch.next();
-            self.set = self.set_of(&self.members).expect("changes keep the set valid");
-            NextEpoch { validators: self.set.clone(), parameters: self.parameters.clone() }
+    ///
+    /// # Errors
+    /// When the ledger or the store fails: never for a block that was decided.
+    pub fn apply(&mut self, block: &CommittedBlock) -> Result<Executed, String> {
+        let applied = self.ledger.apply(&self.tables, block).map_err(|error| error.to_string())?;
+        self.tables.write(applied.changes)?;
+        let receipts = applied.receipts.into_iter().map(|receipt| Receipt {
+            id: receipt.id,
+            account: receipt.account,
+            idempotency_key: receipt.idempotency_key,
+            kind: receipt.kind,
+            effect: match receipt.outcome {
+                Outcome::Applied { .. } => Effect::Applied,
+                Outcome::Opened { .. } => Effect::Opened,
+                Outcome::Rejected { .. } | Outcome::Duplicate { .. } => Effect::None,
+            },
         });
-        Executed { height: block.header.height, state_root: self.root, next_epoch, receipts }
-    }
-
-    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<ValidatorId, Weight>) -> Option<Weight>) {
-        let mut members = self.members.clone();
-        change(&mut members);
-        if self.set_of(&members).is_some() {
-            self.members = members;
-        }
-    }
-
-    fn set_of(&self, members: &BTreeMap<ValidatorId, Weight>) -> Option<ValidatorSet> {
-        let members =
-            members.iter().map(|(validator, weight)| Member { validator: *validator, weight: *weight });
-        ValidatorSet::new(self.epoch, members.collect()).ok()
+        Ok(Executed {
+            height: applied.height,
+            state_root: applied.state_root,
+            next_epoch: applied
+                .next_epoch
+                .map(|next| NextEpoch { validators: next.validators, parameters: next.parameters }),
+            receipts: receipts.collect(),
+        })
     }
 }

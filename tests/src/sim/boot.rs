@@ -6,7 +6,7 @@ use std::rc::Rc;
 use aegis_consensus::{Engine, EpochContext, NextEpoch, Now, Record, Start, Tip};
 use aegis_types::{BlockKind, CommittedBlock, Hash, Height};
 
-use super::application::Application;
+use super::application::{Application, Executed};
 use super::disk::Disk;
 use super::rng::Rng;
 use super::scenario::{NodeIndex, Scenario};
@@ -20,36 +20,42 @@ pub struct Booted {
     pub engine: Engine,
     /// The application, at the newest executed block.
     pub application: Application,
+    /// What executing the durable blocks yielded.
+    pub executed: Vec<Rc<Executed>>,
     /// Durable blocks that are still to be executed.
     pub unexecuted: VecDeque<Rc<CommittedBlock>>,
     /// Batches that blocks have ordered.
     pub ordered: BTreeSet<Hash>,
 }
 
-/// Rebuilds everything from what is durable.
+/// Rebuilds everything from what is durable; every block is executed anew, from the genesis on.
+///
+/// # Errors
+/// When the ledger refuses a block.
 pub fn boot(
     scenario: &Scenario,
-    genesis: &Application,
     node: NodeIndex,
     disk: &Disk,
     now: Now,
     rng: &mut Rng,
-) -> Booted {
+) -> Result<Booted, String> {
     let log = disk.log.durable();
-    let executed = executed_count(log, rng);
-    let mut application = genesis.clone();
+    let count = executed_count(log, rng);
+    let mut executed = Vec::with_capacity(count);
+    let mut application = Application::genesis(&scenario.genesis)?;
     let mut roots = BTreeMap::from([(Height::ZERO, application.root())]);
     let mut epoch = EpochContext::genesis(&scenario.genesis);
     let mut origin = (Height::ZERO, scenario.genesis.hash());
     let mut next_epoch: Option<NextEpoch> = None;
     for (index, block) in log.iter().enumerate() {
         let header = &block.header;
-        if index < executed {
-            let result = application.apply(block);
+        if index < count {
+            let result = application.apply(block)?;
             roots.insert(header.height, result.state_root);
             if result.next_epoch.is_some() {
-                next_epoch = result.next_epoch;
+                next_epoch.clone_from(&result.next_epoch);
             }
+            executed.push(Rc::new(result));
         }
         if let BlockKind::Handover { .. } = header.kind
             && let Some(NextEpoch { validators, parameters }) = next_epoch.take()
@@ -76,12 +82,13 @@ pub fn boot(
         now,
     });
     let batches = log.iter().flat_map(|block| &block.header.batches);
-    Booted {
+    Ok(Booted {
         engine,
+        executed,
         application,
-        unexecuted: log[executed..].iter().cloned().collect(),
+        unexecuted: log[count..].iter().cloned().collect(),
         ordered: batches.map(|batch| batch.digest).collect(),
-    }
+    })
 }
 
 /// How many blocks the restarted node finds executed: the certified ones and every closing block in any case, since the

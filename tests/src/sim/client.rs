@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_types::{Domain, Keypair, Proposal, ProposalBody, Weight};
+use aegis_types::{Domain, Keypair, Parameter, Proposal, ProposalBody, Weight};
 
 use super::clock::{GENESIS_UNIX_MS, Micros};
 use super::rng::Rng;
@@ -99,6 +99,10 @@ impl Client {
     }
 
     fn set_change(&mut self) -> Option<ProposalBody> {
+        if self.rng.chance(200) {
+            let window = self.rng.within(1..=8).to_string();
+            return Some(ProposalBody::ParamSet { name: Parameter::Window.to_string(), value: window });
+        }
         let nodes: Vec<NodeIndex> = self.candidates.keys().copied().collect();
         let node = self.rng.pick(&nodes)?;
         let validator = self.scenario.validator(node);

@@ -13,7 +13,7 @@ pub const SECOND: Micros = 1_000_000;
 /// Unix time in milliseconds at which every genesis stands.
 pub const GENESIS_UNIX_MS: u64 = 1_750_000_000_000;
 /// How long after the genesis's time the run begins; more than any skew.
-const START_AFTER_GENESIS_MS: u64 = 60_000;
+const START_AFTER_GENESIS_MS: u64 = 1_200;
 
 /// Skew of the wall clock, rate of the monotonic one.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use aegis_types::Height;
 
-use super::application::Application;
 use super::boot::boot;
 use super::clock::{Clock, Micros};
 use super::disk::Disk;
@@ -56,11 +55,14 @@ impl Node {
     }
 
     /// Starts a process from what is durable.
-    pub fn start(&mut self, genesis: &Application, at: Micros) -> Observation {
+    ///
+    /// # Errors
+    /// When the disk's content cannot be executed.
+    pub fn start(&mut self, at: Micros) -> Result<Observation, String> {
         self.incarnation += 1;
         self.clock.booted_at = at;
         let now = self.clock.read(at);
-        let booted = boot(&self.scenario, genesis, self.index, &self.disk, now, &mut self.rng);
+        let booted = boot(&self.scenario, self.index, &self.disk, now, &mut self.rng)?;
         let rng = Rng::new(self.rng.next(), "process");
         let mut process =
             Process::start(self.index, &self.scenario, booted, &self.disk, self.incarnation, at, rng);
@@ -70,7 +72,7 @@ impl Node {
         let tip = tip.map_or((Height::ZERO, self.scenario.genesis.hash()), |block| {
             (block.header.height, block.header.digest())
         });
-        Observation::Started { node: self.index, tip }
+        Ok(Observation::Started { node: self.index, tip })
     }
 
     /// Ends the process at once; what is not durable is lost.

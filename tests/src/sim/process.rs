@@ -11,7 +11,7 @@ use std::rc::Rc;
 use aegis_consensus::{Engine, Input, Message, Now, Output, Record};
 use aegis_types::{Batch, CommittedBlock, Hash, Height, Keypair, Proposal, ProposalBody, ValidatorId};
 
-use super::application::Application;
+use super::application::{Application, Effect};
 use super::clock::{MILLI, Micros};
 use super::disk::Disk;
 use super::invariants::Observation;
@@ -80,7 +80,7 @@ impl Process {
         rng: Rng,
     ) -> Self {
         let keypair = scenario.keypairs[node].clone();
-        let super::boot::Booted { engine, application, unexecuted, ordered } = booted;
+        let super::boot::Booted { engine, application, executed, unexecuted, ordered } = booted;
         let batches: BTreeMap<Hash, Rc<Batch>> =
             disk.batches.durable().iter().map(|batch| (batch.digest(), batch.clone())).collect();
         let me = keypair.validator_id();
@@ -106,7 +106,10 @@ impl Process {
             outbox: Vec::new(),
             unacknowledged: Vec::new(),
             unexecuted,
-            observations: Vec::new(),
+            observations: executed
+                .into_iter()
+                .map(|executed| Observation::Executed { node, executed })
+                .collect(),
             chores_at: at,
             poll_at: at,
             committed_at: at,
@@ -163,12 +166,11 @@ impl Process {
 
     /// Acknowledges and hands to execution what has become durable.
     pub fn on_flushed(&mut self) {
+        let node = self.node;
         for block in std::mem::take(&mut self.unacknowledged) {
-            self.observations.push(Observation::Acknowledged {
-                node: self.node,
-                height: block.header.height,
-                digest: block.header.digest(),
-            });
+            let (height, digest) = (block.header.height, block.header.digest());
+            self.observations.push(Observation::Decided { node, block: block.clone() });
+            self.observations.push(Observation::Acknowledged { node, height, digest });
             self.unexecuted.push_back(block);
         }
     }
@@ -181,9 +183,12 @@ impl Process {
     /// Executes the next block.
     pub fn execute(&mut self, now: Now, at: Micros, disk: &mut Disk) {
         let Some(block) = self.unexecuted.pop_front() else { return };
-        let executed = Rc::new(self.application.apply(&block));
+        let executed = match self.application.apply(&block) {
+            Ok(executed) => Rc::new(executed),
+            Err(error) => return self.broken(format!("a decided block cannot be executed: {error}")),
+        };
         self.observations.push(Observation::Executed { node: self.node, executed: executed.clone() });
-        for receipt in executed.receipts.iter().filter(|receipt| receipt.opened_vote) {
+        for receipt in executed.receipts.iter().filter(|receipt| receipt.effect == Effect::Opened) {
             self.propose(ProposalBody::ProposalVote { proposal: receipt.id, approve: true });
         }
         let input = Input::Executed {
@@ -310,7 +315,6 @@ impl Process {
                 }
                 disk.log.append(block.clone());
                 self.committed_at = at;
-                self.observations.push(Observation::Decided { node, block: block.clone() });
                 self.unacknowledged.push(block);
             }
             Output::FetchBatches { digests, from } => {

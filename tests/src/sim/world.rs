@@ -8,7 +8,7 @@ use aegis_consensus::{Event as Milestone, Message};
 use aegis_types::Hash;
 
 use super::actors::ActorKey;
-use super::application::Application;
+use super::application::Effect;
 use super::client::Client;
 use super::clock::{MILLI, Micros};
 use super::faults::around;
@@ -81,7 +81,6 @@ struct Goal {
 
 struct World {
     scenario: Rc<Scenario>,
-    genesis: Application,
     nodes: Vec<Node>,
     network: Network,
     client: Client,
@@ -117,7 +116,6 @@ impl World {
     fn new(scenario: &Rc<Scenario>, recording: Recording) -> Self {
         let nodes = scenario.keypairs.len();
         Self {
-            genesis: Application::genesis(&scenario.genesis),
             nodes: (0..nodes).map(|index| Node::new(index, scenario)).collect(),
             network: Network::new(nodes, scenario.links, Rng::new(scenario.seed, "network")),
             client: Client::new(scenario),
@@ -382,7 +380,8 @@ impl World {
                 }
                 if executed.height.0 > self.counts.executed {
                     self.counts.executed = executed.height.0;
-                    let effects = executed.receipts.iter().filter(|receipt| receipt.took_effect).count();
+                    let effects =
+                        executed.receipts.iter().filter(|receipt| receipt.effect != Effect::None).count();
                     self.counts.proposals += effects as u64;
                 }
             }
@@ -410,8 +409,10 @@ impl World {
     }
 
     fn restart(&mut self, node: NodeIndex) {
-        let started = self.nodes[node].start(&self.genesis, self.at);
-        self.watch_of(node, started);
+        match self.nodes[node].start(self.at) {
+            Ok(started) => self.watch_of(node, started),
+            Err(reason) => self.watch(Observation::Broken { node, reason }),
+        }
         self.settle(node);
         self.wake(node, self.at);
     }

@@ -93,7 +93,7 @@ pub(crate) struct Submitted {
 impl Delivery {
     /// What to wait for and how long, in milliseconds.
     pub fn wait(&self) -> (Wait, u64) {
-        (self.wait.wait(), millis(self.timeout.duration()))
+        (self.wait.wait(), millis(self.timeout.get()))
     }
 
     /// Signs a proposal and delivers it.
@@ -109,7 +109,7 @@ impl Delivery {
     ) -> Result<Submitted, Failure> {
         let idempotency_key = self.idempotency_key.clone().unwrap_or_else(random_key);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires_at_ms = millis(now.saturating_add(self.expires_in.duration()));
+        let expires_at_ms = millis(now.saturating_add(self.expires_in.get()));
         let proposal = Proposal::sign(body, expires_at_ms, idempotency_key.clone(), key, domain)?;
         // Said before it is needed: whoever interrupts the wait can still try again safely.
         session.output.note(&format!("idempotency key {idempotency_key}"));

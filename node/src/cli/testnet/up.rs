@@ -69,8 +69,7 @@ impl Up {
         let mut processes = Processes::default();
         let result = match start(&mut processes, &record, &folder) {
             Ok(()) => {
-                let work =
-                    show_agreement(&record, &folder, &genesis, started, self.timeout.duration(), output);
+                let work = show_agreement(&record, &folder, &genesis, started, self.timeout.get(), output);
                 run_until_stopped(work, &mut processes, &mut signals, output).await
             }
             Err(failure) => Err(failure),

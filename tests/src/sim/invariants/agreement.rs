@@ -1,4 +1,4 @@
-//! No two correct nodes ever decide different blocks at one height, flushed or not.
+//! No two correct nodes ever decide different blocks at one height, whether they heard it or find it on their disks.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,17 @@ pub struct Agreement {
     decided: BTreeMap<Height, (Hash, NodeIndex)>,
 }
 
+impl Agreement {
+    fn see(&mut self, node: NodeIndex, height: Height, digest: Hash) -> Result<(), String> {
+        let (first, by) = *self.decided.entry(height).or_insert((digest, node));
+        if first == digest {
+            return Ok(());
+        }
+        let (first, second) = (first.short(), digest.short());
+        Err(format!("at height {height} node {by} decided {first} and node {node} {second}"))
+    }
+}
+
 impl Invariant for Agreement {
     fn name(&self) -> &'static str {
         "agreement"
@@ -21,18 +32,9 @@ impl Invariant for Agreement {
     fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         match observation {
             Observation::Decided { node, block } => {
-                let (height, digest) = (block.header.height, block.header.digest());
-                let (first, by) = *self.decided.entry(height).or_insert((digest, *node));
-                if first == digest {
-                    Ok(())
-                } else {
-                    Err(format!(
-                        "at height {height} node {by} decided {} and node {node} {}",
-                        first.short(),
-                        digest.short()
-                    ))
-                }
+                self.see(*node, block.header.height, block.header.digest())
             }
+            Observation::Started { node, tip: (height, digest) } => self.see(*node, *height, *digest),
             Observation::Diverged { node, height } => {
                 Err(format!("node {node} stopped: its state at height {height} is not the certified one"))
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aegis_types::{AccountId, Height};
 
 use super::{Invariant, Observation};
+use crate::sim::application::Effect;
 
 /// Where each request took effect.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ impl Invariant for ExactlyOnce {
             return Ok(());
         }
         self.height = executed.height;
-        for receipt in executed.receipts.iter().filter(|receipt| receipt.took_effect) {
+        for receipt in executed.receipts.iter().filter(|receipt| receipt.effect != Effect::None) {
             let request = (receipt.account, receipt.idempotency_key.clone());
             if let Some(first) = self.effects.insert(request, executed.height) {
                 return Err(format!(

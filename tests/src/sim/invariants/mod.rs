@@ -51,7 +51,8 @@ pub enum Observation {
         /// The message.
         message: Rc<Message>,
     },
-    /// A node decided a block; it may not be durable yet.
+    /// A node decided a block, which is durable. (A decision that is not may rest on the node's own vote that is not: a
+    /// crash takes both back, and nobody has heard of either.)
     Decided {
         /// The node.
         node: NodeIndex,

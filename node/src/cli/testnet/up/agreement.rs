@@ -61,14 +61,13 @@ pub async fn wait(
         let lowest = statuses.iter().flatten().map(|status| status.executed_height).min();
         first_height = first_height.or(highest);
         progress.show(answering, highest, started.elapsed());
-        if answering == clients.len() {
-            if let (Some(first), Some(lowest), Some(highest)) = (first_height, lowest, highest) {
-                let is_moving = lowest > first && lowest > Height::ZERO;
-                if is_moving && highest.distance_above(lowest) <= HEIGHT_SPREAD_MAX {
-                    progress.finish();
-                    return Ok(());
-                }
-            }
+        if answering == clients.len()
+            && let (Some(first), Some(lowest), Some(highest)) = (first_height, lowest, highest)
+            && lowest > first
+            && highest.distance_above(lowest) <= HEIGHT_SPREAD_MAX
+        {
+            progress.finish();
+            return Ok(());
         }
         if started.elapsed() > timeout {
             progress.finish();
