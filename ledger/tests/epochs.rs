@@ -21,6 +21,12 @@ fn enactment(chain: &Chain, id: &ProposalId) -> Enactment {
     record.closed.unwrap().enactment.unwrap()
 }
 
+/// Passes a proposal with the votes of three and says what became of it.
+fn enactment_of(chain: &mut Chain, body: ProposalBody) -> Enactment {
+    let id = chain.pass(3, body);
+    enactment(chain, &id)
+}
+
 fn refused(enactment: Enactment) -> RejectCode {
     match enactment {
         Enactment::Refused { code, .. } => code,
@@ -84,13 +90,18 @@ fn a_change_is_refused_when_the_set_would_be_invalid_with_what_already_waits() {
     // Alone, 25 of 65 exceeds f = 21.
     let heavy = chain.pass(3, add(5, 25));
     assert_eq!(refused(enactment(&chain, &heavy)), RejectCode::InvalidValidatorSet);
-    // 16 of 56 is within f = 18, but a second one of 16 makes it no worse, and removing two then does.
+    // 16 of 56 is within f = 18; with one of the others gone, 16 of 46 exceeds f = 15.
     let first = chain.pass(3, add(5, 16));
     assert_eq!(enactment(&chain, &first), Enactment::Done);
     let removal = chain.pass(3, remove(1));
     assert_eq!(refused(enactment(&chain, &removal)), RejectCode::InvalidValidatorSet);
     chain.end_epoch(Vec::new());
     assert_eq!(weights(&chain), [(1, 10), (2, 10), (3, 10), (4, 10), (5, 16)]);
+
+    // The other way round: the removal waits, so the newcomer that was welcome before is too heavy.
+    let mut chain = Chain::new(&[10, 10, 10, 10]);
+    assert_eq!(enactment_of(&mut chain, remove(1)), Enactment::Done);
+    assert_eq!(refused(enactment_of(&mut chain, add(5, 16))), RejectCode::InvalidValidatorSet);
 }
 
 #[test]

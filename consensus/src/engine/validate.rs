@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aegis_types::{BlockKind, Header, Limits, Parameter};
+use aegis_types::{BlockKind, Certificate, Header, Limits, Parameter};
 
 use super::{Ancestor, Engine, Origin};
 
@@ -29,6 +29,9 @@ pub(super) enum Missing {
 impl Engine {
     /// Checks a proposed header against its parent, this node's state and its clock.
     pub(super) fn validate(&self, header: &Header, origin: Origin, parent: Ancestor<'_>) -> Verdict {
+        if self.is_overtaken(header, parent) {
+            return Verdict::Wait(Missing::Progress);
+        }
         if let Some(reason) = self.find_fault(header, origin, parent) {
             return Verdict::Refuse(reason);
         }
@@ -53,6 +56,17 @@ impl Engine {
         } else {
             Verdict::Wait(Missing::Batches)
         }
+    }
+
+    /// Whether a later view has committed another parent: the header was right when it was proposed, so nobody is to blame,
+    /// and this validator has yet to enter that view.
+    fn is_overtaken(&self, header: &Header, parent: Ancestor<'_>) -> bool {
+        let committed_later = |(_, certificate): &(Header, Certificate)| {
+            certificate.content.epoch == header.epoch && certificate.content.view > self.view
+        };
+        header.height.previous() == self.tip.height
+            && header.parent != parent.digest
+            && self.tip.block.as_ref().is_some_and(committed_later)
     }
 
     fn find_fault(&self, header: &Header, origin: Origin, parent: Ancestor<'_>) -> Option<&'static str> {

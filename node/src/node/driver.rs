@@ -240,7 +240,7 @@ impl Driver {
         let mut has_records = has_batches;
         for output in outputs {
             if let Output::Persist(record) = output {
-                self.journal.append(&Entry::Record(record.clone()).encode());
+                self.journal.append(&Entry::Record(Box::new(record.clone())).encode());
                 has_records = true;
             }
         }
@@ -339,8 +339,10 @@ impl Driver {
         let Some(records) = self.engine.live_records() else { return Ok(()) };
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
-        let live: Vec<Vec<u8>> =
-            batches.chain(records.into_iter().map(Entry::Record)).map(|entry| entry.encode()).collect();
+        let live: Vec<Vec<u8>> = batches
+            .chain(records.into_iter().map(Box::new).map(Entry::Record))
+            .map(|entry| entry.encode())
+            .collect();
         self.journal
             .checkpoint(live.iter().map(Vec::as_slice))
             .context("the vote journal cannot be written, so this node must not vote")

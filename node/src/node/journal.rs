@@ -18,7 +18,7 @@ const BATCH: u8 = 2;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A promise of the engine.
-    Record(Record),
+    Record(Box<Record>),
     /// A held batch.
     Batch(Arc<HeldBatch>),
 }
@@ -39,7 +39,7 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
         const HELP: &str = "the vote journal has an entry that this version does not understand; run the version that wrote it";
         match bytes.split_first() {
-            Some((&RECORD, record)) => Ok(Self::Record(Record::decode(record).context(HELP)?)),
+            Some((&RECORD, record)) => Ok(Self::Record(Box::new(Record::decode(record).context(HELP)?))),
             Some((&BATCH, batch)) => {
                 let batch = HeldBatch::decode(Bytes::copy_from_slice(batch)).context(HELP)?;
                 Ok(Self::Batch(Arc::new(batch)))

@@ -55,19 +55,17 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let data_dir = DataDir::open(data)?;
     let (journal, entries) = Journal::open(
         &data_dir.journal_dir(),
-        SegmentOptions { segment_bytes: store.journal_segment.bytes(), ..SegmentOptions::default() },
+        SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
-    let log = CommittedLog::open(
-        &data_dir.log_dir(),
-        SegmentOptions { segment_bytes: store.log_segment.bytes(), ..SegmentOptions::default() },
-    )?;
+    let log =
+        CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
     let execution = open_state(&data_dir, genesis, &log.reader(), &log, store.cache.bytes())?;
     let pool = BatchPool::default();
     let mut records = Vec::new();
     let mut batches = Vec::new();
     for entry in &entries {
         match Entry::decode(entry)? {
-            Entry::Record(record) => records.push(record),
+            Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
         }
     }

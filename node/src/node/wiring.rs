@@ -156,7 +156,7 @@ fn rpc_config(
             bail!("set both rpc.tls_certificate and rpc.tls_key, or neither")
         }
     };
-    let per_second = u32::try_from(rpc.requests_per_second).unwrap_or(u32::MAX);
+    let per_second = rpc.requests_per_second;
     Ok(RpcConfig {
         bind: rpc.listen,
         token: Some(Token::new(token)?),
@@ -166,6 +166,7 @@ fn rpc_config(
             request_timeout: rpc.request_timeout.get(),
             connections: rpc.connections_max,
             watchers: rpc.watchers_max,
+            submissions: rpc.submissions_max,
             requests_per_second: if per_second == 0 { u32::MAX } else { per_second },
             ..RpcLimits::default()
         },

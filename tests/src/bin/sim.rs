@@ -90,7 +90,7 @@ fn work(arguments: &Arguments, progress: &Progress) {
         if report.violation.is_some() {
             results.1.push(report);
         }
-        if done % REPORT_EVERY == 0 {
+        if done.is_multiple_of(REPORT_EVERY) {
             eprintln!("{done} of {} seeds, {} violations", arguments.seeds, results.1.len());
         }
     }

@@ -94,7 +94,7 @@ impl Client {
         match self.rng.index(8) {
             0 => ProposalBody::KvDelete { key },
             1 => ProposalBody::KvCas { key, expected_version: self.rng.within(0..=9), value: vec![1] },
-            _ => ProposalBody::KvPut { key, value: self.rng.next().to_le_bytes().to_vec() },
+            _ => ProposalBody::KvPut { key, value: self.rng.draw().to_le_bytes().to_vec() },
         }
     }
 

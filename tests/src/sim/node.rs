@@ -63,7 +63,7 @@ impl Node {
         self.clock.booted_at = at;
         let now = self.clock.read(at);
         let booted = boot(&self.scenario, self.index, &self.disk, now, &mut self.rng)?;
-        let rng = Rng::new(self.rng.next(), "process");
+        let rng = Rng::new(self.rng.draw(), "process");
         let mut process =
             Process::start(self.index, &self.scenario, booted, &self.disk, self.incarnation, at, rng);
         process.offer_all(now, at, &mut self.disk);

@@ -15,13 +15,13 @@ impl Rng {
     pub fn new(seed: u64, label: &str) -> Self {
         let mut rng = Self { state: seed };
         for byte in label.bytes() {
-            rng.state = rng.next().wrapping_add(u64::from(byte));
+            rng.state = rng.draw().wrapping_add(u64::from(byte));
         }
         rng
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state)
     }
@@ -30,17 +30,17 @@ impl Rng {
     pub fn within(&mut self, bounds: RangeInclusive<u64>) -> u64 {
         let (low, high) = bounds.into_inner();
         let span = high.saturating_sub(low).saturating_add(1);
-        low + self.next() % span
+        low + self.draw() % span
     }
 
     /// An index below `length`, which must not be 0.
     pub fn index(&mut self, length: usize) -> usize {
-        (self.next() % length as u64) as usize
+        (self.draw() % length as u64) as usize
     }
 
     /// True in `per_mille` of a thousand cases.
     pub fn chance(&mut self, per_mille: u64) -> bool {
-        self.next() % 1000 < per_mille
+        self.draw() % 1000 < per_mille
     }
 
     /// One of the choices, if there is any.
@@ -60,7 +60,7 @@ impl Rng {
     pub fn bytes32(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for chunk in bytes.chunks_exact_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes());
+            chunk.copy_from_slice(&self.draw().to_le_bytes());
         }
         bytes
     }

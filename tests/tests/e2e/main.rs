@@ -1,0 +1,9 @@
+//! End to end: real processes of the real binary on loopback, driven as a user would drive them.
+//!
+//! Every port is one that the system hands out, every process is ended by its handle, and every folder is temporary.
+
+mod agreement;
+mod cluster;
+mod joining;
+mod membership;
+mod refusals;

@@ -1,0 +1,113 @@
+//! What must be refused, with an error that says what to do, and without losing anything.
+
+use std::process::Command;
+
+use aegis_rpc::{ErrorCode, Submit};
+use aegis_types::{Canonical, Keypair, Proposal, ProposalBody};
+
+use crate::cluster::{Cluster, aegis, api_error, binary, unix_ms};
+
+fn put(key: &str) -> ProposalBody {
+    ProposalBody::KvPut { key: key.to_owned(), value: Vec::new() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_proposals_are_refused_with_a_reason_and_a_code() {
+    let cluster = Cluster::start(1);
+    let client = cluster.client(0);
+    let domain = cluster.genesis.domain();
+    let key = Keypair::from_seed(&[5; 32]);
+
+    let expired = Proposal::sign(put("a"), unix_ms() - 1, "1", &key, &domain).unwrap();
+    assert_eq!(api_error(client.submit(Submit::signed(expired.encode())).await).code, ErrorCode::Expired);
+
+    let mut other = cluster.genesis.clone();
+    other.chain = "another-chain".parse().unwrap();
+    let foreign = Proposal::sign(put("a"), unix_ms() + 60_000, "2", &key, &other.domain()).unwrap();
+    let error = api_error(client.submit(Submit::signed(foreign.encode())).await);
+    assert_eq!(error.code, ErrorCode::BadSignature);
+    assert!(error.message.contains("aegis-e2e"), "{error}");
+
+    let error = api_error(client.submit(Submit::signed(b"garbage".to_vec())).await);
+    assert_eq!(error.code, ErrorCode::InvalidArgument, "{error}");
+
+    let mut large = Proposal::sign(put("a"), unix_ms() + 60_000, "3", &key, &domain).unwrap();
+    large.body = ProposalBody::KvPut { key: "a".into(), value: vec![0; 70_000] };
+    let error = api_error(client.submit(Submit::signed(large.encode())).await);
+    assert_eq!(error.code, ErrorCode::TooLarge, "{error}");
+    assert!(client.kv_get("a").await.is_err(), "nothing of all that took effect");
+}
+
+#[test]
+fn a_home_in_use_is_refused_and_the_first_node_goes_on() {
+    let cluster = Cluster::start(1);
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let error =
+        aegis(&["--home", home, "run", "--rpc-listen", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0"])
+            .expect_err("two processes with one key would equivocate");
+    assert!(error.contains("in use"), "{error}");
+    let status = aegis(&["--rpc", cluster.nodes[0].rest(), "--output", "json", "status"]).unwrap();
+    assert!(status.contains("aegis-e2e"), "{status}");
+}
+
+#[test]
+fn another_genesis_than_the_datas_is_refused() {
+    let mut cluster = Cluster::start(1);
+    cluster.stop(0);
+    let file = cluster.nodes[0].home.join("genesis.toml");
+    let text = std::fs::read_to_string(&file).unwrap().replace("aegis-e2e", "aegis-other");
+    std::fs::write(&file, text).unwrap();
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let error =
+        aegis(&["--home", home, "run", "--rpc-listen", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0"])
+            .expect_err("the data is another network's");
+    assert!(error.contains("genesis"), "{error}");
+}
+
+#[test]
+fn a_misspelt_key_of_the_configuration_names_the_right_one() {
+    let cluster = Cluster::new(&[1], &[]);
+    let file = cluster.nodes[0].home.join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n[consensus]\nbatch_dely = \"5ms\"\n")).unwrap();
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let error = aegis(&["--home", home, "config", "check"]).expect_err("the key is misspelt");
+    assert!(error.contains("batch_delay"), "{error}");
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let cluster = Cluster::new(&[1], &[]);
+    let file = cluster.nodes[0].home.join("node.key");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let error =
+        aegis(&["--home", home, "run", "--rpc-listen", "127.0.0.1:0"]).expect_err("the key is exposed");
+    assert!(error.contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn a_busy_port_is_named() {
+    let cluster = Cluster::new(&[1], &[]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let listen = ["--listen", "/ip4/127.0.0.1/tcp/0"];
+    let error = aegis(&["--home", home, "run", "--rpc-listen", &address, listen[0], listen[1]])
+        .expect_err("the port is taken");
+    assert!(error.contains(&address), "{error}");
+}
+
+#[test]
+fn without_a_node_the_command_line_says_how_to_start_one() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = Command::new(binary())
+        .args(["--rpc", &format!("http://{free}"), "status"])
+        .env_remove("AEGIS_HOME")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("aegis run"), "{error}");
+}
