@@ -335,7 +335,9 @@ fn make_home(folder: &Path, index: usize) -> Node {
     let name = format!("node{index}");
     let text = home.to_str().unwrap();
     aegis(&["--home", text, "init", "--name", &name]).unwrap_or_else(|error| panic!("init failed: {error}"));
-    let seed = aegis(&["--home", text, "--output", "json", "keys", "export", "node", "--secret"]).unwrap();
+    let seed =
+        aegis(&["--home", text, "--output", "json", "keys", "export", "--purpose", "node", "--secret"])
+            .unwrap();
     let seed: serde_json::Value = serde_json::from_str(&seed).unwrap();
     let seed: [u8; 32] = hex::decode(seed["secret"].as_str().unwrap()).unwrap().try_into().unwrap();
     Node { home, key: Keypair::from_seed(&seed), process: None }

@@ -6,7 +6,10 @@ use aegis_types::ProposalBody;
 use crate::cluster::{Cluster, Transport};
 
 async fn joins_over(transport: Transport) {
-    let mut cluster = Cluster::start(4);
+    let mut cluster = Cluster::new(&[1; 4], &[]);
+    for index in 0..4 {
+        cluster.start_node(index, &[transport]);
+    }
     let value = ProposalBody::KvPut { key: "greeting".into(), value: b"hello".to_vec() };
     let done = cluster.commit(value, "greeting").await;
     let height = done.height.unwrap();

@@ -69,7 +69,9 @@ fn a_misspelt_key_of_the_configuration_names_the_right_one() {
     let cluster = Cluster::new(&[1], &[]);
     let file = cluster.nodes[0].home.join("config.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{text}\n[consensus]\nbatch_dely = \"5ms\"\n")).unwrap();
+    let misspelt = text.replace("[consensus]", "[consensus]\nbatch_dely = \"5ms\"");
+    assert_ne!(misspelt, text);
+    std::fs::write(&file, misspelt).unwrap();
     let home = cluster.nodes[0].home.to_str().unwrap();
     let error = aegis(&["--home", home, "config", "check"]).expect_err("the key is misspelt");
     assert!(error.contains("batch_delay"), "{error}");
@@ -91,12 +93,16 @@ fn a_key_file_that_others_can_read_is_refused() {
 fn a_busy_port_is_named() {
     let cluster = Cluster::new(&[1], &[]);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let address = taken.local_addr().unwrap();
+    let rpc = address.to_string();
     let home = cluster.nodes[0].home.to_str().unwrap();
     let listen = ["--listen", "/ip4/127.0.0.1/tcp/0"];
-    let error = aegis(&["--home", home, "run", "--rpc-listen", &address, listen[0], listen[1]])
+    let error = aegis(&["--home", home, "run", "--rpc-listen", &rpc, listen[0], listen[1]])
         .expect_err("the port is taken");
-    assert!(error.contains(&address), "{error}");
+    assert!(
+        error.contains(&format!("port {}", address.port())) && error.contains("choose another"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -107,7 +113,7 @@ fn without_a_node_the_command_line_says_how_to_start_one() {
         .env_remove("AEGIS_HOME")
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(5));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("aegis run"), "{error}");
 }
