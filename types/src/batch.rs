@@ -3,6 +3,7 @@
 use crate::block::BatchRef;
 use crate::canonical::{Canonical, Limits};
 use crate::crypto::{AccountSignature, Domain, verify_accounts};
+use crate::entries::{Quota, check_entries};
 use crate::error::TypesError;
 use crate::hash::Hash;
 use crate::ids::ValidatorId;
@@ -69,6 +70,11 @@ impl Canonical for Batch {
             sequence: self.sequence,
             proposals: self.proposals.iter().map(Canonical::to_proto).collect(),
         }
+    }
+
+    fn check_encoding(bytes: &[u8]) -> Result<(), TypesError> {
+        let proposals = Quota::of::<Proposal>(3, "proposals of a batch", Limits::BATCH_PROPOSALS);
+        check_entries(Self::NAME, bytes, [proposals])
     }
 
     fn from_proto(proto: Self::Proto) -> Result<Self, TypesError> {

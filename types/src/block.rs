@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::canonical::{Canonical, Limits, required};
 use crate::certificate::Certificate;
+use crate::entries::{Quota, check_entries};
 use crate::error::TypesError;
 use crate::hash::Hash;
 use crate::ids::{Epoch, Height, ValidatorId};
@@ -206,6 +207,15 @@ impl Canonical for CommittedBlock {
     type Proto = proto::CommittedBlock;
     const NAME: &'static str = "committed block";
     const MAX_BYTES: usize = Limits::COMMITTED_BLOCK_BYTES;
+
+    fn check_encoding(bytes: &[u8]) -> Result<(), TypesError> {
+        let quotas = [
+            Quota::of::<Header>(1, "headers of a committed block", 1),
+            Quota::of::<Certificate>(2, "certificates of a committed block", 1),
+            Quota::of::<Batch>(3, "batches of a block", Limits::BLOCK_BATCHES),
+        ];
+        check_entries(Self::NAME, bytes, quotas)
+    }
 
     fn to_proto(&self) -> Self::Proto {
         proto::CommittedBlock {

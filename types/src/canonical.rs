@@ -59,8 +59,18 @@ pub trait Canonical: Sized {
     /// Checks a message and takes its value.
     ///
     /// # Errors
-    /// Any [`TypesError`] but `NotCanonical`.
+    /// Any [`TypesError`]; `NotCanonical` only for bytes within the message that are an encoding of their own.
     fn from_proto(proto: Self::Proto) -> Result<Self, TypesError>;
+
+    /// Counts and measures the entries of an encoding before a decoder makes room for them.
+    ///
+    /// An entry of two bytes decodes to a message of a hundred: a type whose limit admits many entries must count them here.
+    ///
+    /// # Errors
+    /// `TooLarge`, `TooMany`, `Undecodable` or `NotCanonical`.
+    fn check_encoding(_bytes: &[u8]) -> Result<(), TypesError> {
+        Ok(())
+    }
 
     /// The canonical encoding.
     fn encode(&self) -> Vec<u8> {
@@ -72,6 +82,8 @@ pub trait Canonical: Sized {
     /// # Errors
     /// `TooLarge`, `Undecodable`, `NotCanonical`, or what [`Canonical::from_proto`] finds.
     fn decode(bytes: &[u8]) -> Result<Self, TypesError> {
+        check_size(Self::NAME, Self::MAX_BYTES, bytes)?;
+        Self::check_encoding(bytes)?;
         decode_proto::<Self::Proto>(Self::NAME, Self::MAX_BYTES, bytes).and_then(Self::from_proto)
     }
 }
@@ -85,9 +97,7 @@ pub fn decode_proto<M: Message + Default>(
     limit: usize,
     bytes: &[u8],
 ) -> Result<M, TypesError> {
-    if bytes.len() > limit {
-        return Err(TypesError::TooLarge { what, actual: bytes.len(), limit });
-    }
+    check_size(what, limit, bytes)?;
     let message =
         M::decode(bytes).map_err(|error| TypesError::Undecodable { what, reason: error.to_string() })?;
     // Comparing lengths first keeps the common refusal cheap.
@@ -95,6 +105,11 @@ pub fn decode_proto<M: Message + Default>(
         return Err(TypesError::NotCanonical { what });
     }
     Ok(message)
+}
+
+/// Refuses what is larger than its limit.
+pub(crate) fn check_size(what: &'static str, limit: usize, bytes: &[u8]) -> Result<(), TypesError> {
+    if bytes.len() > limit { Err(TypesError::TooLarge { what, actual: bytes.len(), limit }) } else { Ok(()) }
 }
 
 /// Unwraps a sub-message that must be there.

@@ -212,6 +212,31 @@ impl fmt::Debug for Keypair {
     }
 }
 
+/// Checks that a name of a validator is a key that the strict rule can accept signatures of: the one encoding of a curve
+/// point that has not small order.
+///
+/// No other member could ever vote; worse, anyone can make signatures that pass for a key of small order by the rule for
+/// accounts, and a validator's votes on proposals come from the account of the same key.
+///
+/// # Errors
+/// `Invalid` saying what is wrong with the key.
+pub fn check_validator_key(validator: &ValidatorId) -> Result<(), TypesError> {
+    let bad = |reason: &str| {
+        let reason = format!("{validator} {reason}; use the id that `aegis keys show` prints on the node");
+        Err(TypesError::invalid("validator id", reason))
+    };
+    let Ok(key) = VerifyingKey::from_bytes(&validator.0) else {
+        return bad("is no ed25519 public key");
+    };
+    if key.is_weak() {
+        return bad("is a public key of small order, for which anybody can sign");
+    }
+    if key.to_edwards().compress().to_bytes() != validator.0 {
+        return bad("is not the canonical form of its public key");
+    }
+    Ok(())
+}
+
 /// Checks a validator's signature by the strict rule.
 pub fn verify_strict(
     domain: &Domain,

@@ -1,10 +1,10 @@
 //! The genesis: what all nodes of a network start from.
 
 use crate::canonical::{Canonical, Limits};
-use crate::crypto::{ChainId, Domain};
+use crate::crypto::{ChainId, Domain, check_validator_key};
 use crate::error::TypesError;
 use crate::hash::Hash;
-use crate::ids::Epoch;
+use crate::ids::{Epoch, ValidatorId};
 use crate::parameters::{Parameter, Parameters};
 use crate::proto;
 use crate::validators::ValidatorSet;
@@ -54,8 +54,20 @@ impl Canonical for Genesis {
 
     fn from_proto(proto: Self::Proto) -> Result<Self, TypesError> {
         let mut parameters = Parameters::default();
+        let mut names: Vec<Parameter> = Vec::with_capacity(Parameter::ALL.len());
         for entry in &proto.parameters {
-            parameters.set(entry.name.parse()?, entry.value)?;
+            let parameter = entry.name.parse()?;
+            if names.last().is_some_and(|last| *last >= parameter) {
+                return Err(TypesError::invalid(
+                    "genesis parameters",
+                    "they are not in order of name, each once",
+                ));
+            }
+            names.push(parameter);
+            parameters.set(parameter, entry.value)?;
+        }
+        for member in &proto.validators {
+            check_validator_key(&ValidatorId::from_slice(&member.validator)?)?;
         }
         let set = proto::ValidatorSet { epoch: Epoch::ZERO.0, members: proto.validators };
         let genesis = Self {
@@ -65,10 +77,7 @@ impl Canonical for Genesis {
             parameters,
         };
         if genesis.parameters.changed().count() != proto.parameters.len() {
-            return Err(TypesError::invalid(
-                "genesis parameters",
-                "one is named twice or stands at its default",
-            ));
+            return Err(TypesError::invalid("genesis parameters", "one stands at its default: leave it out"));
         }
         Ok(genesis)
     }

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use prost::Message;
 
 use crate::canonical::{Canonical, Limits, decode_proto, required};
-use crate::crypto::{AccountSignature, Domain, Keypair, Purpose, Signature, verify_account};
+use crate::crypto::{
+    AccountSignature, Domain, Keypair, Purpose, Signature, check_validator_key, verify_account,
+};
 use crate::error::TypesError;
 use crate::hash::{Hash, serde_as_text};
 use crate::ids::{AccountId, ProposalId, ValidatorId};
@@ -145,9 +147,9 @@ pub enum ProposalBody {
     },
     /// Add a validator or change its weight.
     ValidatorAdd {
-        /// The node's key.
+        /// The node's key: a canonical curve point, not of small order.
         validator: ValidatorId,
-        /// Its weight.
+        /// Its weight: 1 to [`Weight::MAX`].
         weight: Weight,
     },
     /// Remove a validator.
@@ -289,6 +291,7 @@ impl ProposalBody {
             Self::ValidatorAdd { weight, .. } if *weight == Weight::ZERO || *weight > Weight::MAX => {
                 Err(TypesError::invalid("weight", format!("{weight} is outside 1 to {}", Weight::MAX)))
             }
+            Self::ValidatorAdd { validator, .. } => check_validator_key(validator),
             Self::Evidence { first, second } => {
                 if first.validator == second.validator && first.content.contradicts(&second.content) {
                     Ok(())
@@ -296,7 +299,7 @@ impl ProposalBody {
                     Err(TypesError::invalid("evidence", "the two votes do not contradict each other"))
                 }
             }
-            Self::ValidatorAdd { .. } | Self::ValidatorRemove { .. } | Self::ProposalVote { .. } => Ok(()),
+            Self::ValidatorRemove { .. } | Self::ProposalVote { .. } => Ok(()),
         }
     }
 }

@@ -71,7 +71,8 @@ impl ValidatorSet {
     ///
     /// # Errors
     /// `BadValidatorSet` when it is empty, has more than [`Limits::VALIDATORS`] members, a duplicate, a weight outside
-    /// `1..=2^32`, or, with four members or more, a single weight above `f`: that one could block or fork the network alone.
+    /// `1..=2^32`, or, with four members or more, a single weight above `f`: that one could block the network alone, and
+    /// from `W - 2f` on fork it. (Of fewer members, one always has that much.)
     pub fn new(epoch: Epoch, mut members: Vec<Member>) -> Result<Self, TypesError> {
         let bad = |reason: String| Err(TypesError::BadValidatorSet { reason });
         if members.is_empty() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output};
 use aegis_p2p::{Lane, Network, Offence};
 use aegis_store::Journal;
-use aegis_types::{Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
+use aegis_types::{BatchRef, Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -115,6 +115,10 @@ pub struct Ports {
 pub struct Driver {
     pub engine: Engine,
     pub journal: Journal,
+    /// Whether the journal has records that were not flushed.
+    pub is_journal_dirty: bool,
+    /// Batches that the journal holds already and that the engine is told of first.
+    pub recovered: Vec<BatchRef>,
     pub network: Network,
     pub pool: Arc<BatchPool>,
     pub telemetry: Arc<Telemetry>,
@@ -137,10 +141,10 @@ impl Driver {
     /// When the journal fails, or the certified state differs from this node's: the node must stop.
     pub fn run(mut self, runtime: &Handle) -> anyhow::Result<()> {
         let mut published = Instant::now();
+        self.resume()?;
         loop {
             let first = runtime.block_on(self.next_wake());
             let mut outputs = Vec::new();
-            let mut has_batches = false;
             let mut wake = Some(first);
             let mut handled = 0;
             let mut is_stopping = false;
@@ -150,13 +154,13 @@ impl Driver {
                         is_stopping = true;
                         break;
                     }
-                    next => has_batches |= self.handle(next, &mut outputs),
+                    next => self.handle(next, &mut outputs),
                 }
                 handled += 1;
                 wake = if handled < TURN_INPUTS { self.ready_wake() } else { None };
             }
             let height = self.engine.height();
-            self.persist(&outputs, has_batches)?;
+            self.persist(&outputs)?;
             self.carry_out(outputs)?;
             self.checkpoint_if_due()?;
             if self.ports.status.borrow().tip.0 != height || published.elapsed() >= STATUS_INTERVAL {
@@ -167,6 +171,16 @@ impl Driver {
                 return Ok(());
             }
         }
+    }
+
+    /// Tells the engine what was held before the restart.
+    fn resume(&mut self) -> anyhow::Result<()> {
+        let mut outputs = Vec::new();
+        for reference in std::mem::take(&mut self.recovered) {
+            outputs.extend(self.engine.handle(self.clock.now(), Input::BatchAvailable(reference)));
+        }
+        self.persist(&outputs)?;
+        self.carry_out(outputs)
     }
 
     async fn next_wake(&mut self) -> Wake {
@@ -193,28 +207,31 @@ impl Driver {
         self.ports.inputs.try_recv().ok().map(Wake::Input)
     }
 
-    /// Feeds the engine; true when a batch was appended to the journal.
-    fn handle(&mut self, wake: Wake, outputs: &mut Vec<Output>) -> bool {
+    fn handle(&mut self, wake: Wake, outputs: &mut Vec<Output>) {
         let now = self.clock.now();
-        let (input, is_batch) = match wake {
-            Wake::Input(DriverInput::Message { from, message }) => (Input::Message { from, message }, false),
+        let input = match wake {
+            Wake::Input(DriverInput::Message { from, message }) => Input::Message { from, message },
             Wake::Input(DriverInput::Batch(batch)) => {
                 let reference = batch.reference;
-                self.journal.append(&Entry::Batch(batch).encode());
-                (Input::BatchAvailable(reference), true)
+                self.append(&Entry::Batch(batch));
+                Input::BatchAvailable(reference)
             }
             Wake::Input(DriverInput::Synced(block)) => {
                 self.handle_synced(*block, outputs);
-                return false;
+                return;
             }
             Wake::Executed(ExecutedInput { height, state_root, next_epoch }) => {
-                (Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }, false)
+                Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }
             }
-            Wake::Tick => (Input::Tick, false),
-            Wake::Stop => return false,
+            Wake::Tick => Input::Tick,
+            Wake::Stop => return,
         };
         outputs.extend(self.engine.handle(now, input));
-        is_batch
+    }
+
+    fn append(&mut self, entry: &Entry) {
+        self.journal.append(&entry.encode());
+        self.is_journal_dirty = true;
     }
 
     /// Offers a block's batches to the pool, and takes those that were new back out if the engine refuses the block.
@@ -236,17 +253,17 @@ impl Driver {
         }
     }
 
-    fn persist(&mut self, outputs: &[Output], has_batches: bool) -> anyhow::Result<()> {
-        let mut has_records = has_batches;
+    /// Makes everything durable that the outputs, or a batch's acceptance, promise.
+    fn persist(&mut self, outputs: &[Output]) -> anyhow::Result<()> {
         for output in outputs {
             if let Output::Persist(record) = output {
-                self.journal.append(&Entry::Record(Box::new(record.clone())).encode());
-                has_records = true;
+                self.append(&Entry::Record(Box::new(record.clone())));
             }
         }
-        if has_records {
+        if self.is_journal_dirty {
             let start = Instant::now();
             self.journal.flush().context("the vote journal cannot be written, so this node must not vote")?;
+            self.is_journal_dirty = false;
             self.telemetry.journal_flush_seconds.observe(start.elapsed().as_secs_f64());
         }
         Ok(())

@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use aegis_consensus::{Engine, Input, Record, Start, Tip};
+use aegis_consensus::{Engine, Record, Start, Tip};
 use aegis_ledger::Ledger;
 use aegis_store::{
     CommittedLog, DataDir, Journal, KvStore, LogReader, Op, SegmentOptions, SledKv, StoreError, Table,
 };
-use aegis_types::{Canonical, CommittedBlock, Genesis, Height, Keypair, Parameter};
+use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Height, Keypair, Parameter};
 use anyhow::{Context as _, bail};
 use tracing::{info, warn};
 
-use super::batches::{BatchPool, Offer};
+use super::batches::{BatchPool, Offer, Taken};
 use super::clock::Clock;
 use super::executor::Execution;
 use super::journal::Entry;
@@ -35,6 +35,9 @@ pub struct Recovered {
     pub execution: Execution,
     pub engine: Engine,
     pub pool: BatchPool,
+    /// Batches of the journal that are not ordered yet. The engine does not know them: what it says to them must be made
+    /// durable, and that is the driver's work.
+    pub batches: Vec<BatchRef>,
 }
 
 /// What recovery needs to know.
@@ -70,16 +73,22 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
         }
     }
     forget_recent(&pool, &log.reader(), execution.standing.executed.height)?;
-    let mut engine = recover_engine(&execution, &log, records, node_key, genesis, *clock)?;
-    for batch in batches {
-        let reference = batch.reference;
-        if pool.offer(batch, Offer::Spread) == super::batches::Taken::New {
-            // The engine is told of nothing else yet, so it has nothing to send.
-            let outputs = engine.handle(clock.now(), Input::BatchAvailable(reference));
-            debug_assert!(outputs.is_empty() || engine.status().is_member);
-        }
+    let engine = recover_engine(&execution, &log, records, node_key, genesis, *clock)?;
+    if journal.is_new() && log.last().is_some() && engine.status().is_member {
+        bail!(
+            "the vote journal of this validator is missing, but its committed log is not: without the journal it cannot \
+             know what it has voted for, and might contradict itself. Restore the folder {}; if it is lost, have this \
+             validator removed by a vote and join with a new key",
+            data_dir.journal_dir().display()
+        );
     }
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool })
+    let batches = batches
+        .into_iter()
+        .map(|batch| (batch.reference, pool.offer(batch, Offer::Spread)))
+        .filter(|(_, taken)| *taken == Taken::New)
+        .map(|(reference, _)| reference)
+        .collect();
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches })
 }
 
 /// Batches of the last blocks must not be ordered once more because the journal still has them.

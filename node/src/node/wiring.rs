@@ -206,7 +206,7 @@ struct Parts {
 
 impl Parts {
     fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
-        let Recovered { data_dir, journal, log, execution, engine, pool } = recovered;
+        let Recovered { data_dir, journal, log, execution, engine, pool, batches } = recovered;
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
         let consensus = &config.consensus;
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
@@ -243,6 +243,8 @@ impl Parts {
         let driver = Driver {
             engine,
             journal,
+            is_journal_dirty: false,
+            recovered: batches,
             network: network.clone(),
             pool: node.pool.clone(),
             telemetry: node.telemetry.clone(),
