@@ -7,6 +7,7 @@
 //! | `node.key`, `account.key` | secret keys, mode 0600 |
 //! | `rpc.token` | bearer token for writes that the node signs, mode 0600 |
 //! | `data/` | durable state |
+//! | `rpc.url` | where the running node serves clients |
 //! | `node.log` | log, when `aegis testnet up` started the node |
 
 use std::fs::DirBuilder;
@@ -42,6 +43,19 @@ pub struct NewHome<'a> {
     pub node_key: &'a KeyFile,
     /// The account's key.
     pub account_key: &'a KeyFile,
+}
+
+/// Says where the node serves clients as long as it exists.
+#[derive(Debug)]
+pub struct RpcAnnouncement {
+    path: PathBuf,
+}
+
+impl Drop for RpcAnnouncement {
+    fn drop(&mut self) {
+        // Left behind, it names an address that nobody answers at: commands then say so.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 impl Home {
@@ -89,6 +103,27 @@ impl Home {
     /// `data/`
     pub fn data_path(&self) -> PathBuf {
         self.path.join("data")
+    }
+
+    /// `rpc.url`
+    pub fn rpc_url_path(&self) -> PathBuf {
+        self.path.join("rpc.url")
+    }
+
+    /// Where the node of this home serves clients, if it runs; whatever it was configured or told on its command line.
+    pub fn rpc_url(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.rpc_url_path()).ok()?;
+        Some(text.trim().to_owned()).filter(|url| !url.is_empty())
+    }
+
+    /// Notes where the node serves clients, for commands that are run with this home.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn announce_rpc(&self, url: &str) -> std::io::Result<RpcAnnouncement> {
+        let path = self.rpc_url_path();
+        std::fs::write(&path, format!("{url}\n"))?;
+        Ok(RpcAnnouncement { path })
     }
 
     /// `node.log`

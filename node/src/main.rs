@@ -1,6 +1,7 @@
 //! The `aegis` binary: command line, wiring, driver and executor of a node.
 #![warn(missing_docs)]
 
+mod calendar;
 mod cli;
 mod home;
 mod keyfile;

@@ -68,7 +68,10 @@ impl Golden {
             text.push_str(&format!("{name} = {bytes}\n"));
         }
         std::fs::write(self.path(), text).expect("the golden file can be written");
-        panic!("{} is written anew: review the difference, then run without {VARIABLE}", self.path().display());
+        panic!(
+            "{} is written anew: review the difference, then run without {VARIABLE}",
+            self.path().display()
+        );
     }
 
     fn compare(self) {
@@ -126,16 +129,15 @@ fn proposals_of_every_kind_are_pinned() {
 #[test]
 fn votes_and_certificates_are_pinned() {
     let (mut golden, domain) = (Golden::new("votes.txt"), samples::domain());
-    let votes =
-        [("prepare", samples::prepare()), ("commit", samples::commit()), ("first vote", samples::first_vote())];
+    let votes = [
+        ("prepare", samples::prepare()),
+        ("commit", samples::commit()),
+        ("first vote", samples::first_vote()),
+    ];
     for (name, vote) in votes {
         assert!(vote.verify(&domain));
         golden.pin(name, "content", vote.content.encode());
-        golden.pin(
-            name,
-            "signed bytes",
-            domain.message(vote.content.kind.purpose(), &vote.content.encode()),
-        );
+        golden.pin(name, "signed bytes", domain.message(vote.content.kind.purpose(), &vote.content.encode()));
         golden.pin(name, "signature", vote.signature.0);
         golden.pin_value(name, &vote);
         samples::assert_reads_back(&vote.content);
@@ -221,10 +223,7 @@ fn pinned_bytes_decode_to_the_values_that_they_were_made_from() {
     );
     assert_eq!(read_pinned::<Batch>("blocks.txt", "batch"), samples::batch());
     assert_eq!(read_pinned::<Header>("blocks.txt", "handover header"), samples::handover_header());
-    assert_eq!(
-        read_pinned::<CommittedBlock>("blocks.txt", "committed block"),
-        samples::committed_block()
-    );
+    assert_eq!(read_pinned::<CommittedBlock>("blocks.txt", "committed block"), samples::committed_block());
     assert_eq!(read_pinned::<Genesis>("genesis.txt", "genesis"), samples::genesis());
     assert_eq!(read_pinned::<ValidatorSet>("genesis.txt", "validator set"), samples::validators());
 }

@@ -7,7 +7,8 @@ const MEMBERS_MAX: usize = 7;
 const WEIGHT_MAX: u64 = 4;
 
 fn set_of(weights: &[u64]) -> Result<ValidatorSet, TypesError> {
-    let member = |(n, weight): (u8, &u64)| Member { validator: ValidatorId([n; 32]), weight: Weight(*weight) };
+    let member =
+        |(n, weight): (u8, &u64)| Member { validator: ValidatorId([n; 32]), weight: Weight(*weight) };
     ValidatorSet::new(Epoch(1), (1..=u8::MAX).zip(weights).map(member).collect())
 }
 
@@ -70,11 +71,11 @@ fn check_thresholds(weights: &[u64], set: &ValidatorSet) {
     }
 }
 
-/// Whether a member of this weight could make two quorums that share nobody else.
-fn could_fork(weights: &[u64], set: &ValidatorSet, member: usize) -> bool {
+/// Whether two quorums share one member only: a member that could make both decide.
+fn one_member_can_fork(weights: &[u64], set: &ValidatorSet) -> bool {
     let subsets = subset_weights(weights);
     let quorums: Vec<usize> = (0..subsets.len()).filter(|s| subsets[*s] >= set.quorum().0).collect();
-    quorums.iter().any(|a| quorums.iter().any(|b| a & b == 1 << member))
+    quorums.iter().any(|a| quorums.iter().any(|b| (a & b).count_ones() <= 1))
 }
 
 #[test]
@@ -98,7 +99,10 @@ fn every_small_set_has_sound_thresholds_or_is_refused() {
         }
     }
     assert_eq!(valid + refused, (1..=7).map(|len| 4_u32.pow(len)).sum(), "the list of sets is not whole");
-    assert!(valid > 10_000 && refused > 100, "{valid} valid and {refused} refused: one side is hardly tested");
+    assert!(
+        valid > 10_000 && refused > 100,
+        "{valid} valid and {refused} refused: one side is hardly tested"
+    );
 }
 
 #[test]
@@ -108,8 +112,8 @@ fn no_single_member_of_a_set_of_four_or_more_can_block_decide_or_fork() {
         for (member, weight) in weights.iter().enumerate() {
             assert!(set.total().0 - weight >= set.quorum().0, "{weights:?}: {member} can block");
             assert!(*weight < set.quorum().0, "{weights:?}: {member} decides alone");
-            assert!(!could_fork(&weights, &set, member), "{weights:?}: {member} can fork");
         }
+        assert!(!one_member_can_fork(&weights, &set), "{weights:?}");
     }
 }
 
@@ -167,7 +171,8 @@ fn a_set_that_breaks_a_rule_is_refused_and_the_rule_is_named() {
 #[test]
 fn members_are_found_by_key_and_strangers_weigh_nothing() {
     let keys: Vec<ValidatorId> = (1..=5).map(|n| Keypair::from_seed(&[n; 32]).validator_id()).collect();
-    let members = keys.iter().zip(5..).map(|(key, weight)| Member { validator: *key, weight: Weight(weight) });
+    let members =
+        keys.iter().zip(5..).map(|(key, weight)| Member { validator: *key, weight: Weight(weight) });
     let set = ValidatorSet::new(Epoch(2), members.collect()).expect("a valid set");
     assert!(set.members().is_sorted_by(|a, b| a.validator < b.validator));
     for (key, weight) in keys.iter().zip(5..) {

@@ -7,9 +7,9 @@ use aegis_types::Height;
 use clap::Subcommand;
 
 use super::session::Session;
-use super::status::time;
 use super::table::{Fields, Table};
 use super::{Failure, Global};
+use crate::calendar::time;
 
 /// Show committed blocks
 #[derive(Debug, Subcommand)]

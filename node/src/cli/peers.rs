@@ -4,9 +4,9 @@ use aegis_rpc::api::{Direction, Peer};
 use clap::Args;
 
 use super::session::Session;
-use super::status::length;
 use super::table::Table;
 use super::{Failure, Global};
+use crate::calendar::length;
 
 /// The node's connected peers
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::lifetime::{GRACE, StopSignals};
+use super::session::reachable;
 use super::table::Fields;
 use super::{Failure, Global, Output};
 use crate::home::Home;
@@ -64,19 +65,22 @@ impl Run {
                 .help(format!("make one: `aegis init --home {}`", home.path().display())));
         }
         let (announce, started) = oneshot::channel();
-        let options = self.options(home, announce)?;
+        let options = self.options(home.clone(), announce)?;
         let has_tls = options.config.rpc.tls_certificate.is_given();
         let shutdown = CancellationToken::new();
         let running = node::run(options, shutdown.clone());
         tokio::pin!(running);
         let output = global.output();
         let mut started = Some(started);
+        let mut _announcement = None;
         loop {
             tokio::select! {
                 result = &mut running => return Ok(result?),
                 announced = wait_for(&mut started) => {
                     if let Some(announced) = announced {
-                        report_ready(output, &announced, has_tls)?;
+                        let url = url(&announced, has_tls);
+                        _announcement = Some(home.announce_rpc(&url).map_err(anyhow::Error::from)?);
+                        report_ready(output, &announced, url)?;
                     }
                 }
                 signal = signals.next() => {
@@ -147,8 +151,12 @@ async fn wait_for(started: &mut Option<oneshot::Receiver<Started>>) -> Option<St
     }
 }
 
-fn report_ready(output: Output, started: &Started, has_tls: bool) -> Result<(), Failure> {
-    let url = format!("{}://{}", if has_tls { "https" } else { "http" }, started.rpc);
+/// Where the node serves clients of this machine.
+fn url(started: &Started, has_tls: bool) -> String {
+    format!("{}://{}", if has_tls { "https" } else { "http" }, reachable(started.rpc))
+}
+
+fn report_ready(output: Output, started: &Started, url: String) -> Result<(), Failure> {
     let ready = Ready {
         event: "ready",
         node_id: started.node_id.to_string(),

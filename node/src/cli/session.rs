@@ -113,11 +113,12 @@ fn url_of_home(home: &Home) -> Result<(String, Option<PathBuf>), Failure> {
     let rpc = home.config_layers()?.resolve()?.config.rpc;
     let certificate = rpc.tls_certificate.within(home.path());
     let scheme = if certificate.is_some() { "https" } else { "http" };
-    Ok((format!("{scheme}://{}", reachable(rpc.listen)), certificate))
+    let url = home.rpc_url().unwrap_or_else(|| format!("{scheme}://{}", reachable(rpc.listen)));
+    Ok((url, certificate))
 }
 
 /// An address to dial for an address that was listened on.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,7 +1,5 @@
 //! `aegis status`
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use aegis_config::ByteSize;
 use aegis_rpc::api::{Role, Status};
 use clap::Args;
@@ -9,6 +7,7 @@ use clap::Args;
 use super::session::Session;
 use super::table::Fields;
 use super::{Failure, Global};
+use crate::calendar::{length, time};
 
 /// Where the node stands: height, epoch, view, leader, weights, sync
 #[derive(Debug, Args)]
@@ -24,19 +23,6 @@ impl StatusCommand {
         let status = session.client.status().await.map_err(|error| session.failure(error))?;
         session.output.document(&status, text)
     }
-}
-
-/// A time in milliseconds of the Unix epoch, as people write it.
-pub fn time(millis: u64) -> String {
-    match UNIX_EPOCH.checked_add(Duration::from_millis(millis)) {
-        Some(time) if millis < 253_402_300_800_000 => humantime::format_rfc3339_millis(time).to_string(),
-        _ => format!("{millis} ms"),
-    }
-}
-
-/// A length of time in milliseconds, to the second.
-pub fn length(millis: u64) -> String {
-    humantime::format_duration(Duration::from_secs(millis / 1000)).to_string()
 }
 
 fn text(status: &Status) -> String {

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use tokio::sync::broadcast;
 
 use super::state::{self, IndexedProposal};
+use crate::calendar;
 
 /// Blocks that a watcher may fall behind before it is told to resume.
 const BLOCKS_BEHIND_MAX: usize = 1_024;
@@ -157,7 +158,7 @@ pub fn outcome_of(row: &IndexedProposal) -> Outcome {
     let (state, code, message) = match row.outcome {
         1 => (ProposalState::Applied, None, "it took effect".to_owned()),
         2 => {
-            (ProposalState::Open, None, format!("the vote is open until agreed time {} ms", row.deadline_ms))
+            (ProposalState::Open, None, format!("the vote is open until {}", calendar::time(row.deadline_ms)))
         }
         4 => {
             let code = Some("duplicate".to_owned());

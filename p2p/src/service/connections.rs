@@ -50,7 +50,7 @@ impl Service {
         if let Some(direct) = self.direct.get_mut(&node) {
             direct.on_lost(now);
         }
-        tracing::info!(peer = %node.short(), ?cause, "peer disconnected");
+        tracing::debug!(peer = %node.short(), ?cause, "peer disconnected");
         self.inbox.push_connection(NetworkEvent::PeerDisconnected { peer: node });
     }
 
@@ -116,7 +116,7 @@ impl Service {
         self.swarm.behaviour_mut().gossip.set_application_score(&peer, score);
         let is_first = self.shared.connected() == 0;
         self.shared.set_connected(node);
-        tracing::info!(peer = %node.short(), %peer, %agent, "peer connected");
+        tracing::debug!(peer = %node.short(), %peer, %agent, "peer connected");
         self.inbox.push_connection(NetworkEvent::PeerConnected { peer: node });
         if is_first {
             self.next_walk = Instant::now();

@@ -128,13 +128,13 @@ impl Service {
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 let address = self.with_own_id(address);
-                tracing::info!(%address, "listening");
+                tracing::debug!(%address, "listening");
                 self.shared.add_listening(address.clone());
                 self.inbox.push_connection(NetworkEvent::Listening { address });
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 let address = self.with_own_id(address);
-                tracing::info!(%address, "no longer listening");
+                tracing::debug!(%address, "no longer listening");
                 self.shared.remove_listening(&address);
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {

@@ -18,6 +18,18 @@ pub enum ClientError {
         /// What the operating system or TLS says.
         reason: String,
     },
+    /// The node's certificate is not trusted.
+    #[error(
+        "the certificate of {url} is not trusted ({reason}): give the certificate of the authority that signed it with \
+         --ca; a self-signed one must be made with basicConstraints CA:FALSE and the node's name or address as \
+         subjectAltName"
+    )]
+    Untrusted {
+        /// The node's address.
+        url: String,
+        /// What is wrong with the certificate.
+        reason: String,
+    },
     /// A read took too long, or its connection broke.
     #[error("{url} did not answer: {reason}; try again, or see `aegis status --rpc {url}`")]
     Interrupted {
@@ -72,6 +84,7 @@ impl ClientError {
         match self {
             Self::Api(error) => Some(error),
             Self::Unreachable { .. }
+            | Self::Untrusted { .. }
             | Self::Interrupted { .. }
             | Self::Unexpected { .. }
             | Self::BadUrl { .. }

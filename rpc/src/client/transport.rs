@@ -147,11 +147,19 @@ impl Transport {
 
     fn broken(&self, error: &reqwest::Error, broken: Broken) -> ClientError {
         if error.is_connect() {
-            return self.unreachable(cause(error));
+            return self.no_connection(error);
         }
         match broken {
             Broken::Interrupted => ClientError::Interrupted { url: self.url(), reason: cause(error) },
             Broken::OutcomeUnknown { timeout_ms } => ApiError::outcome_unknown(timeout_ms).into(),
+        }
+    }
+
+    /// Why no connection came about: nobody answers, or somebody with the wrong certificate.
+    pub(super) fn no_connection(&self, error: &(dyn Error + 'static)) -> ClientError {
+        match certificate_error(error) {
+            Some(reason) => ClientError::Untrusted { url: self.url(), reason: reason.to_string() },
+            None => self.unreachable(cause(error)),
         }
     }
 
@@ -165,6 +173,23 @@ impl Transport {
 }
 
 /// The innermost cause: the outer ones only say that a request failed.
+/// The fault that TLS found in the other side's certificate, if that is what an error goes back to.
+fn certificate_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::CertificateError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An io::Error keeps its custom error beside its chain of sources.
+        let custom = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let custom = custom.map(|custom| custom as &(dyn Error + 'static));
+        for candidate in [Some(error), custom].into_iter().flatten() {
+            if let Some(rustls::Error::InvalidCertificate(fault)) = candidate.downcast_ref() {
+                return Some(fault);
+            }
+        }
+        next = error.source().or(custom);
+    }
+    None
+}
+
 fn cause(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -70,7 +70,7 @@ async fn connect(transport: &Transport, handshake: Request) -> Result<ClientWatc
     let stream = TlsConnector::from(Arc::new(transport.tls.clone()))
         .connect(name, stream)
         .await
-        .map_err(|error| transport.unreachable(error.to_string()))?;
+        .map_err(|error| transport.no_connection(&error))?;
     upgrade(transport, handshake, stream).await
 }
 

@@ -78,9 +78,8 @@ pub fn first_vote() -> Vote {
 
 /// A proposal body of every kind, with the name that it has in the golden file.
 pub fn bodies() -> Vec<(&'static str, ProposalBody)> {
-    let evidence = |digest| {
-        Box::new(Vote::sign(vote_content(VoteKind::Commit, digest), &keypair(2), &domain()))
-    };
+    let evidence =
+        |digest| Box::new(Vote::sign(vote_content(VoteKind::Commit, digest), &keypair(2), &domain()));
     let (key, validator) = ("config/région".to_owned(), keypair(9).validator_id());
     vec![
         ("kv.put", ProposalBody::KvPut { key: key.clone(), value: vec![0x00, 0xff, 0x80] }),

@@ -4,8 +4,8 @@ use aegis_rpc::api::ProposalDetail;
 use clap::Args;
 
 use super::reference::resolve;
+use crate::calendar::time;
 use crate::cli::session::Session;
-use crate::cli::status::time;
 use crate::cli::table::{Fields, Table};
 use crate::cli::{Failure, Global};
 

@@ -10,6 +10,7 @@ use aegis_rpc::api::{
 use aegis_types::{Canonical, CommittedBlock, Keypair, Proposal, ProposalBody, ProposalId};
 
 use super::{blocks, internal};
+use crate::calendar;
 use crate::node::admission::Submitted;
 use crate::node::clock::unix_ms;
 use crate::node::context::NodeContext;
@@ -145,9 +146,12 @@ fn convert(outcome: &LedgerOutcome) -> Outcome {
         LedgerOutcome::Applied { version } => {
             (ProposalState::Applied, None, "it took effect".to_owned(), *version)
         }
-        LedgerOutcome::Opened { deadline_ms } => {
-            (ProposalState::Open, None, format!("the vote is open until agreed time {deadline_ms} ms"), None)
-        }
+        LedgerOutcome::Opened { deadline_ms } => (
+            ProposalState::Open,
+            None,
+            format!("the vote is open until {}", calendar::time(*deadline_ms)),
+            None,
+        ),
         LedgerOutcome::Rejected { code, reason } => {
             (ProposalState::Rejected, Some(code.name().to_owned()), reason.clone(), None)
         }
