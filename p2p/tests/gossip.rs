@@ -26,18 +26,13 @@ async fn publish_until_heard(from: &Node, to: &mut Node, topic: Topic) -> (Gossi
     panic!("no message arrived");
 }
 
-/// Three nodes in a line: 1 and 3 know only 2 and look for nobody else.
+/// Three nodes in a line: 1 and 3 connect to 2 and let nobody in, though they learn of each other.
 async fn line() -> [Node; 3] {
-    let lonely = || {
-        let mut config = config(QUIC);
-        config.discovery.target_peers = 0;
-        config.discovery.walk_interval_settled = std::time::Duration::from_secs(3600);
-        config
-    };
-    let mut middle = start(2, lonely()).await;
+    let mut middle = start(2, config(QUIC)).await;
     let mut ends = Vec::new();
     for byte in [1, 3] {
-        let mut config = lonely();
+        let mut config = config(QUIC);
+        config.limits.connections_inbound = 0;
         config.bootstrap = middle.network.listen_addresses().await;
         let mut end = start(byte, config).await;
         end.connected_to(2).await;
@@ -48,30 +43,58 @@ async fn line() -> [Node; 3] {
     [ends.pop().unwrap(), middle, last]
 }
 
+/// What a node hears up to and with a message.
+async fn heard_until(node: &mut Node, awaited: &[u8]) -> Vec<(NodeId, Bytes)> {
+    let mut heard = Vec::new();
+    loop {
+        let (_, _, from, message) = next_gossip(node).await;
+        heard.push((from, message.clone()));
+        if message == awaited {
+            return heard;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_accepted_message_is_passed_on_and_names_its_bearer() {
     let [first, mut middle, mut last] = line().await;
-    let (gossip, topic, from, message) = publish_until_heard(&first, &mut middle, Topic::Blocks).await;
-    assert_eq!((topic, from), (Topic::Blocks, id(1)));
+    publish_until_heard(&middle, &mut last, Topic::Blocks).await;
+    let from_first = Bytes::from_static(b"from the first");
+    publish_until_heard(&first, &mut middle, Topic::Blocks).await;
+    first.network.publish(Topic::Blocks, from_first.clone()).unwrap();
+    let gossip = loop {
+        let (gossip, topic, from, message) = next_gossip(&mut middle).await;
+        assert_eq!((topic, from), (Topic::Blocks, id(1)));
+        if message == from_first {
+            break gossip;
+        }
+    };
     middle.network.judge(gossip, Verdict::Accept);
-    let (_, topic, from, passed_on) = next_gossip(&mut last).await;
-    assert_eq!((topic, from, passed_on), (Topic::Blocks, id(2), message));
+    let heard = heard_until(&mut last, &from_first).await;
+    assert!(heard.iter().all(|(from, _)| *from == id(2)), "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejected_message_costs_its_bearer_and_goes_no_further() {
     let [first, mut middle, mut last] = line().await;
-    let (gossip, ..) = publish_until_heard(&first, &mut middle, Topic::Reports).await;
+    publish_until_heard(&middle, &mut last, Topic::Reports).await;
+    let rejected = Bytes::from_static(b"rejected");
+    publish_until_heard(&first, &mut middle, Topic::Reports).await;
+    first.network.publish(Topic::Reports, rejected.clone()).unwrap();
+    let gossip = loop {
+        let (gossip, _, _, message) = next_gossip(&mut middle).await;
+        if message == rejected {
+            break gossip;
+        }
+    };
     middle.network.judge(gossip, Verdict::Reject);
     until("the bearer's score", || async { middle.peer(1).await.is_some_and(|peer| peer.score < -20.0) })
         .await;
     assert_eq!(last.peer(2).await.unwrap().score, 0.0);
-    // A later message of the middle node is the first that the last one hears.
-    let (_, _, from, message) = {
-        middle.network.publish(Topic::Reports, Bytes::from_static(b"later")).unwrap();
-        next_gossip(&mut last).await
-    };
-    assert_eq!((from, message), (id(2), Bytes::from_static(b"later")));
+    // By the time at which the last node hears a later message, it would have heard the rejected one.
+    middle.network.publish(Topic::Reports, Bytes::from_static(b"later")).unwrap();
+    let heard = heard_until(&mut last, b"later").await;
+    assert!(heard.iter().all(|(from, message)| *from == id(2) && *message != rejected), "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,7 +76,7 @@ pub enum ClientError {
 impl ClientError {
     /// Whether no connection could be made, so that nothing can have happened at the node.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Untrusted { .. })
     }
 
     /// The node's error, when it is one.

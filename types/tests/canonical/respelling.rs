@@ -56,7 +56,7 @@ impl Field {
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
-    for position in 0..9 {
+    for position in 0..10 {
         let (byte, rest) = bytes.split_first()?;
         *bytes = rest;
         number |= u64::from(byte & 0x7f) << (7 * position);
