@@ -9,7 +9,7 @@ section! {
         /// Addresses under which other nodes reach this one when it stands behind a router or a load balancer.
         external: Vec<String> = Vec::new();
         /// Nodes to join by, such as "/dns4/a.example.org/udp/7003/quic-v1". One that answers is enough: it leads to all
-        /// others. The part "/p2p/<peer id>" is optional; with it, no other node is accepted at that address.
+        /// others. The part `/p2p/PEER-ID` is optional; with it, no other node is accepted at that address.
         bootstrap: Vec<String> = Vec::new();
         /// Most connections that others may open to this node at once; the validators' own are not counted. More of them
         /// cost memory, fewer of them turn observers away.

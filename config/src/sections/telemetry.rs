@@ -13,7 +13,7 @@ pub enum LogFormat {
 }
 
 section! {
-    /// What the node tells about itself. Prometheus reads `/metrics` at the address of [rpc].
+    /// What the node tells about itself. Prometheus reads `/metrics` at the address of the section `rpc`.
     pub struct TelemetrySection as "telemetry" {
         /// Least level of log lines: error, warn, info, debug or trace; also per module, as in "info,aegis_p2p=debug".
         log_level: String = "info".to_owned();
