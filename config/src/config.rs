@@ -65,8 +65,8 @@ pub(crate) struct Unusable {
     pub(crate) reason: String,
 }
 
-/// Longest name of a node, in characters: it stands in tables.
-const NAME_CHARS_MAX: usize = 64;
+/// Longest name of a node, in bytes: it stands in tables, and every peer is told it.
+const NAME_BYTES_MAX: usize = 64;
 /// Most addresses in one list: enough for any host, and few enough to dial in turn.
 const ADDRESSES_MAX: usize = 256;
 /// Longest batch delay: below the shortest useful view timeout, or a full network would look like a dead leader.
@@ -92,8 +92,8 @@ impl Config {
 
     fn check_names_and_addresses(&self, found: &mut Vec<Unusable>) {
         let name = &self.node.name;
-        if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-            let reason = format!("use one line of at most {NAME_CHARS_MAX} characters");
+        if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            let reason = format!("use one line of at most {NAME_BYTES_MAX} bytes");
             found.push(Unusable { section: "node", key: "name", reason });
         }
         let lists = [

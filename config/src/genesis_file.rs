@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aegis_types::crypto::check_validator_key;
 use aegis_types::{
     ChainId, Epoch, Genesis, Member, Parameter, Parameters, TypesError, ValidatorId, ValidatorSet, Weight,
 };
@@ -168,6 +169,7 @@ impl FileForm {
                 }
                 names.insert(validator.id, name);
             }
+            check_validator_key(&validator.id).map_err(text)?;
             members.push(Member { validator: validator.id, weight: validator.weight });
         }
         let mut parameters = Parameters::default();

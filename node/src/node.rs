@@ -17,6 +17,7 @@
 //! | `recovery`, `journal`, `state` | what is on disk, and the start from it |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
+//! | `settings` | what the configuration means to these parts |
 //!
 //! Two threads own all durable state, so no lock is held across a flush. A part that fails or panics stops the whole node
 //! with its reason: half a node would mislead its operator.
@@ -35,6 +36,7 @@ mod mempool;
 mod reactions;
 mod recovery;
 mod serve;
+pub mod settings;
 mod state;
 mod sync;
 mod telemetry;

@@ -175,10 +175,11 @@ impl Parameters {
     /// `Invalid` for an unknown name, a value that is no number, or one outside the range.
     pub fn set_text(&mut self, name: &str, value: &str) -> Result<Parameter, TypesError> {
         let parameter: Parameter = name.parse()?;
-        let value = value.parse().map_err(|_| {
+        let number: Option<u64> = value.parse().ok();
+        let number = number.filter(|number| number.to_string() == value).ok_or_else(|| {
             TypesError::invalid("parameter value", format!("{parameter} takes a whole number, such as 1000"))
         })?;
-        self.set(parameter, value)?;
+        self.set(parameter, number)?;
         Ok(parameter)
     }
 

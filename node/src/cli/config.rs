@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::table::{Fields, Table};
 use super::{Failure, Global};
+use crate::node::settings;
 
 /// Show or check the configuration in effect
 #[derive(Debug, Subcommand)]
@@ -84,11 +85,11 @@ fn check(global: &Global) -> Result<(), Failure> {
         return Err(Failure::new(format!("there is no home at {}", home.path().display()))
             .help("name one with --home DIR, or make one with `aegis init`"));
     }
-    home.config_layers()?.resolve()?;
+    let config = home.config_layers()?.resolve()?.config;
     let genesis = home.read_genesis()?.genesis;
     let node_key = home.read_node_key()?;
     let account_key = home.read_account_key()?;
-    home.read_token()?;
+    settings::check(&config, &home, &genesis, home.read_token()?)?;
     let is_validator = genesis.validators.contains(&node_key.validator_id());
     let checked = Checked {
         home: home.path().display().to_string(),

@@ -10,12 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// # Errors
 /// When the configured level cannot be read.
 pub fn start(telemetry: &TelemetrySection) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&telemetry.log_level).with_context(|| {
-        format!(
-            "telemetry.log_level `{}` cannot be read; use error, warn, info, debug or trace, or per module as in \"info,aegis_p2p=debug\"",
-            telemetry.log_level
-        )
-    })?;
+    let filter = filter(telemetry)?;
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
     let started = match telemetry.log_format {
@@ -26,4 +21,17 @@ pub fn start(telemetry: &TelemetrySection) -> anyhow::Result<()> {
         tracing::debug!("logging was started before");
     }
     Ok(())
+}
+
+/// Which lines are written.
+///
+/// # Errors
+/// When the configured level cannot be read.
+pub fn filter(telemetry: &TelemetrySection) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(&telemetry.log_level).with_context(|| {
+        format!(
+            "telemetry.log_level `{}` cannot be read; use error, warn, info, debug or trace, or per module as in \"info,aegis_p2p=debug\"",
+            telemetry.log_level
+        )
+    })
 }

@@ -1,0 +1,84 @@
+//! What the configuration means to the parts of a node.
+
+use aegis_config::Config;
+use aegis_p2p::{Multiaddr, NetworkConfig, NetworkLimits};
+use aegis_rpc::{RpcConfig, RpcLimits, TlsFiles, Token};
+use aegis_types::Genesis;
+use anyhow::{Context as _, bail};
+
+use super::logging;
+use crate::home::Home;
+
+/// Looks for what only the parts themselves can tell to be unusable, without starting anything.
+///
+/// # Errors
+/// The first mistake that is found.
+pub fn check(config: &Config, home: &Home, genesis: &Genesis, token: String) -> anyhow::Result<()> {
+    logging::filter(&config.telemetry)?;
+    network_config(config, genesis)?.check()?;
+    rpc_config(config, home, token)?;
+    Ok(())
+}
+
+/// How the network is to be run.
+///
+/// # Errors
+/// When an address cannot be read.
+pub fn network_config(config: &Config, genesis: &Genesis) -> anyhow::Result<NetworkConfig> {
+    let p2p = &config.p2p;
+    Ok(NetworkConfig {
+        listen: addresses("p2p.listen", &p2p.listen)?,
+        external: addresses("p2p.external", &p2p.external)?,
+        bootstrap: addresses("p2p.bootstrap", &p2p.bootstrap)?,
+        agent: agent(&config.node.name),
+        limits: NetworkLimits {
+            connections_inbound: u32::try_from(p2p.connections_inbound_max).unwrap_or(u32::MAX),
+            connections_outbound: u32::try_from(p2p.connections_outbound_max).unwrap_or(u32::MAX),
+            ..NetworkLimits::default()
+        },
+        ..NetworkConfig::new(genesis.chain.clone(), genesis.hash())
+    })
+}
+
+fn agent(name: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    if name.is_empty() { format!("aegis/{version}") } else { format!("aegis/{version} ({name})") }
+}
+
+fn addresses(key: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
+    let parse = |text: &String| {
+        text.parse().with_context(|| {
+            format!("{key}: `{text}` is no multiaddress; write it like /ip4/192.0.2.1/udp/7003/quic-v1")
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// How clients are to be served.
+///
+/// # Errors
+/// When the token or the TLS files' settings cannot be used.
+pub fn rpc_config(config: &Config, home: &Home, token: String) -> anyhow::Result<RpcConfig> {
+    let rpc = &config.rpc;
+    let tls = match (rpc.tls_certificate.within(home.path()), rpc.tls_key.within(home.path())) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            bail!("set both rpc.tls_certificate and rpc.tls_key, or neither")
+        }
+    };
+    Ok(RpcConfig {
+        bind: rpc.listen,
+        token: Some(Token::new(token)?),
+        tls,
+        limits: RpcLimits {
+            body_bytes: rpc.body_max.as_usize(),
+            request_timeout: rpc.request_timeout.get(),
+            connections: rpc.connections_max,
+            watchers: rpc.watchers_max,
+            submissions: rpc.submissions_max,
+            requests_per_second: rpc.requests_per_second,
+            ..RpcLimits::default()
+        },
+    })
+}
