@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use super::batches::{BatchPool, HeldBatch};
 use super::clock::Clock;
-use super::journal::Entry;
+use super::journal::{Entry, JournalId};
 use super::telemetry::Telemetry;
 
 /// Inputs handled in one turn: more would delay the first one's effects.
@@ -94,11 +94,9 @@ pub enum DriverRequest {
     },
     /// Submit a proof of equivocation.
     Evidence(Box<Vote>, Box<Vote>),
-    /// The validator set changed.
-    EpochEntered,
 }
 
-/// Requests that may wait; a full queue drops fetches, which the engine repeats.
+/// Requests that may wait. A full queue drops fetches, which the engine repeats, and lets evidence wait, which it does not.
 pub const REQUESTS_MAX: usize = 256;
 
 /// The driver's ends of the node's channels.
@@ -120,6 +118,8 @@ pub struct Ports {
 pub struct Driver {
     pub engine: Engine,
     pub journal: Journal,
+    /// The journal's name, which its checkpoints must keep.
+    pub journal_id: JournalId,
     /// Whether the journal has records that were not flushed.
     pub is_journal_dirty: bool,
     /// Batches that the journal holds already and that the engine is told of first.
@@ -175,14 +175,15 @@ impl Driver {
                 let is_full = handled >= TURN_INPUTS || grown >= TURN_BYTES;
                 wake = if is_full { None } else { self.ready_wake() };
             }
-            let height = self.engine.height();
             self.persist(&turn.outputs)?;
-            self.carry_out(turn)?;
-            self.checkpoint_if_due()?;
-            if self.ports.status.borrow().tip.0 != height || published.elapsed() >= STATUS_INTERVAL {
+            if self.ports.status.borrow().tip.0 != self.engine.height()
+                || published.elapsed() >= STATUS_INTERVAL
+            {
                 self.ports.status.send_replace(self.engine.status());
                 published = Instant::now();
             }
+            self.carry_out(turn)?;
+            self.checkpoint_if_due()?;
             if is_stopping {
                 return Ok(());
             }
@@ -199,8 +200,13 @@ impl Driver {
         self.carry_out(turn)
     }
 
+    /// What begins the next turn. A deadline that has passed comes first: peers that never fall silent must not keep the
+    /// engine from leaving a silent leader. A turn has a bound, so a deadline never waits for more than one.
     async fn next_wake(&mut self) -> Wake {
         let tick = self.engine.deadline().map(|deadline| self.clock.until(deadline));
+        if tick.is_some_and(|delay| delay.is_zero()) && !self.stop.is_cancelled() {
+            return Wake::Tick;
+        }
         let tick = async {
             match tick {
                 Some(delay) => tokio::time::sleep(delay).await,
@@ -320,7 +326,9 @@ impl Driver {
                 Output::Evidence { first, second } => {
                     self.telemetry.evidence.inc();
                     warn!(validator = %first.validator, height = %first.content.height, "a validator voted for two blocks");
-                    self.request(DriverRequest::Evidence(first, second));
+                    if self.ports.requests.blocking_send(DriverRequest::Evidence(first, second)).is_err() {
+                        self.stop.cancel();
+                    }
                 }
                 Output::Misbehaviour { peer, reason } => {
                     self.telemetry.misbehaviours.inc();
@@ -330,7 +338,8 @@ impl Driver {
                 Output::Event(event) => self.note(event),
                 Output::Diverged { height, certified, computed } => bail!(
                     "a quorum certified state root {certified} at height {height}, but this node computed {computed}: \
-                     its state is damaged; stop it, set its data folder aside and let it sync again"
+                     its state is damaged; stop it, set the folders clog and kv of its data folder aside (not wal, which \
+                     holds its votes) and let it sync again"
                 ),
             }
         }
@@ -372,7 +381,6 @@ impl Driver {
                 self.telemetry.view.set(0);
                 self.telemetry.epoch.set(gauge_value(epoch.0));
                 info!(%epoch, validators = self.engine.validators().len(), "entered epoch");
-                self.request(DriverRequest::EpochEntered);
             }
         }
     }
@@ -386,7 +394,9 @@ impl Driver {
         let Some(records) = self.engine.live_records() else { return Ok(()) };
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
-        let live = batches.chain(records.into_iter().map(Box::new).map(Entry::Record));
+        let live = std::iter::once(Entry::Founded(self.journal_id))
+            .chain(batches)
+            .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal
             .checkpoint(live.map(|entry| entry.encode()))
             .context("the vote journal cannot be written, so this node must not vote")

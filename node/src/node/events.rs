@@ -26,6 +26,8 @@ const BLOCK_CHECKS_MAX: usize = 16;
 const ANSWERS_MAX: usize = 64;
 /// Announced batches are fetched from so many peers at once. What is not fetched is announced again.
 const FETCHES_MAX: usize = 32;
+/// A gossiped block so far below the tip is not worth a check, and is passed on to nobody: whoever lacks it asks for it.
+const OLD_BLOCKS: u64 = 64;
 
 struct Desk {
     node: Arc<NodeContext>,
@@ -46,7 +48,9 @@ pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
     };
     while let Some(event) = events.recv().await {
         match event {
-            NetworkEvent::Message { from, lane: Lane::Consensus, frame } => desk.on_consensus(from, &frame),
+            NetworkEvent::Message { from, lane: Lane::Consensus, frame } => {
+                desk.on_consensus(from, &frame).await;
+            }
             NetworkEvent::Message { from, lane: Lane::Payload, frame } => desk.on_payload(from, frame),
             NetworkEvent::Gossip { id, topic: Topic::Blocks, from, message } => {
                 desk.on_block(id, from, message)
@@ -86,12 +90,14 @@ impl Desk {
         self.node.telemetry.peers.set(gauge_value(peers));
     }
 
-    fn on_consensus(&self, from: ValidatorId, frame: &[u8]) {
+    /// Hands a message to the driver. Waiting for room here leaves the rest in the network's queues, which are fair to all
+    /// peers; dropping it instead would let one peer's flood push out the others' votes.
+    async fn on_consensus(&self, from: ValidatorId, frame: &[u8]) {
         match Message::decode(frame) {
             Ok(message) => {
                 let input = DriverInput::Message { from, message: Box::new(message) };
-                if self.node.inputs.try_send(input).is_err() {
-                    self.node.telemetry.messages_not_handled.inc();
+                if self.node.inputs.send(input).await.is_err() {
+                    debug!("the driver has stopped");
                 }
             }
             Err(error) => {
@@ -165,7 +171,13 @@ async fn judge_block(node: &Arc<NodeContext>, from: ValidatorId, message: Bytes)
         if block.certificate.content.kind != VoteKind::Commit {
             return None;
         }
-        let validators = checking.agreement.borrow().validators.clone();
+        let (tip, validators) = {
+            let agreement = checking.agreement.borrow();
+            (agreement.tip.0, agreement.validators.clone())
+        };
+        if tip.distance_above(block.header.height) > OLD_BLOCKS {
+            return Some((block, false));
+        }
         if block.header.epoch != validators.epoch() {
             return Some((block, false));
         }

@@ -35,7 +35,6 @@ const KEY_DIGITS: usize = 40;
 
 /// Carries out what the driver asks for, until it stops.
 pub async fn serve_driver(node: Arc<NodeContext>, mut requests: mpsc::Receiver<DriverRequest>) {
-    follow_validators(&node);
     // Whose equivocation is reported already; a report is repeated until it is on record.
     let mut reported = BTreeSet::new();
     while let Some(request) = requests.recv().await {
@@ -45,21 +44,29 @@ pub async fn serve_driver(node: Arc<NodeContext>, mut requests: mpsc::Receiver<D
             }
             DriverRequest::FetchBlocks { last, from } => node.sync.want(last, from),
             DriverRequest::Evidence(first, second) => {
+                let epoch = node.agreement.borrow().validators.epoch();
+                reported.retain(|(of, _): &(Epoch, ValidatorId)| of.0.saturating_add(1) >= epoch.0);
                 if reported.insert((first.content.epoch, first.validator)) {
                     tokio::spawn(submit_evidence(node.clone(), first, second));
                 }
-            }
-            DriverRequest::EpochEntered => {
-                let epoch = node.agreement.borrow().validators.epoch();
-                reported.retain(|(of, _)| of.0.saturating_add(1) >= epoch.0);
-                follow_validators(&node);
             }
         }
     }
 }
 
-/// Keeps direct streams to exactly the validators, if this node is one.
-fn follow_validators(node: &NodeContext) {
+/// Keeps direct streams to exactly the validators of the current epoch, if this node is one, until the driver stops.
+pub async fn follow_validators(node: Arc<NodeContext>) {
+    let mut agreement = node.agreement.clone();
+    loop {
+        let epoch = agreement.borrow_and_update().validators.epoch();
+        connect_validators(&node);
+        if agreement.wait_for(|status| status.validators.epoch() != epoch).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn connect_validators(node: &NodeContext) {
     let me = node.node_key.validator_id();
     let agreement = node.agreement.borrow();
     node.telemetry.weight.set(gauge_value(agreement.validators.weight_of(&me).0));

@@ -20,8 +20,9 @@ use tracing::{info, warn};
 use super::batches::{BatchPool, HeldBatch, Offer, Taken};
 use super::clock::Clock;
 use super::executor::Execution;
-use super::journal::Entry;
+use super::journal::{Entry, JournalId};
 use super::state::{self, Standing, StateView};
+use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
 const ROOTS: u64 = 512;
@@ -40,11 +41,13 @@ pub struct Recovered {
     /// Batches of the journal that are not ordered yet. The engine does not know them: what it says to them must be made
     /// durable, and that is the driver's work.
     pub batches: Vec<BatchRef>,
+    /// The journal's name.
+    pub journal_id: JournalId,
 }
 
 /// What recovery needs to know.
 pub struct RecoverOptions<'a> {
-    pub data: &'a std::path::Path,
+    pub home: &'a Home,
     pub genesis: &'a Genesis,
     pub node_key: &'a Keypair,
     pub store: &'a aegis_config::StoreSection,
@@ -56,9 +59,9 @@ pub struct RecoverOptions<'a> {
 /// # Errors
 /// When the folder is in use, belongs to another network, or is damaged where it cannot be rebuilt.
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
-    let RecoverOptions { data, genesis, node_key, store, clock } = options;
-    let data_dir = DataDir::open(data)?;
-    let (journal, entries) = Journal::open(
+    let RecoverOptions { home, genesis, node_key, store, clock } = options;
+    let data_dir = DataDir::open(&home.data_path())?;
+    let (mut journal, entries) = Journal::open(
         &data_dir.journal_dir(),
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
@@ -67,23 +70,59 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let State { execution, roots } = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
     let mut records = Vec::new();
     let mut batches = Vec::new();
+    let mut founded = None;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
+            Entry::Founded(id) => founded = Some(id),
         }
     }
+    let journal_id = match founded {
+        Some(id) => recognise_journal(id, home, &data_dir)?,
+        None => found_journal(&mut journal, home, &data_dir, log.last().is_none())?,
+    };
     let (pool, batches) = recover_batches(&execution, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, records, node_key, genesis, *clock)?;
-    if journal.is_new() && log.last().is_some() && engine.status().is_member {
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id })
+}
+
+/// Compares the journal's name with the one that the home remembers.
+fn recognise_journal(id: JournalId, home: &Home, data_dir: &DataDir) -> anyhow::Result<JournalId> {
+    match home.read_journal_id()? {
+        Some(known) if known != id.0 => bail!(
+            "the vote journal in {} is another one than this home's: it may lack votes. Restore the home's own data \
+             folder; if it is lost, have this validator removed by a vote and join with a new key",
+            data_dir.journal_dir().display()
+        ),
+        Some(_) => Ok(id),
+        None => {
+            home.write_journal_id(id.0)?;
+            Ok(id)
+        }
+    }
+}
+
+/// Names a new journal, durably, unless this home had one before.
+fn found_journal(
+    journal: &mut Journal,
+    home: &Home,
+    data_dir: &DataDir,
+    is_first_start: bool,
+) -> anyhow::Result<JournalId> {
+    if home.read_journal_id()?.is_some() || !is_first_start {
         bail!(
-            "the vote journal of this validator is missing, but its committed log is not: without the journal it cannot \
-             know what it has voted for, and might contradict itself. Restore the folder {}; if it is lost, have this \
-             validator removed by a vote and join with a new key",
+            "the vote journal of this home is missing: without it the node cannot know what it has voted for, and might \
+             contradict itself. Restore the folder {}; if it is lost, have this validator removed by a vote, if it is \
+             one, and join with a new home and key",
             data_dir.journal_dir().display()
         );
     }
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches })
+    let id = JournalId(rand::random());
+    journal.append(&Entry::Founded(id).encode());
+    journal.flush()?;
+    home.write_journal_id(id.0)?;
+    Ok(id)
 }
 
 /// Fills the pool with the journal's batches, and names those that the engine is to be told of: all that are not executed,
@@ -225,20 +264,20 @@ fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result
     let Some(last) = log.last() else {
         if executed > Height::ZERO {
             bail!(
-                "the committed log is empty, but the state store stands at block {executed}; restore the folder `clog`, or set the whole data folder aside and sync again"
+                "the committed log is empty, but the state store stands at block {executed}; restore the folder `clog`, or set `kv` aside too (not `wal`, which holds the node's votes) and sync again"
             );
         }
         return Ok(());
     };
     if executed > last {
         bail!(
-            "the committed log ends at block {last}, but the state store stands at {executed}: the log has lost blocks; set the whole data folder aside and sync again"
+            "the committed log ends at block {last}, but the state store stands at {executed}: the log has lost blocks; set the folders clog and kv aside (not wal, which holds the node's votes) and sync again"
         );
     }
     let reader = log.reader();
     for height in first.0..=last.0 {
         let block = reader.read(Height(height))?.with_context(|| {
-            format!("block {height} is missing from the committed log, so the state cannot be built; set the data folder aside and sync again")
+            format!("block {height} is missing from the committed log, so the state cannot be built; set the folders clog and kv aside (not wal, which holds the node's votes) and sync again")
         })?;
         execution.execute(&decode(&block, Height(height))?)?;
         if height % REPLAY_REPORT == 0 {

@@ -27,8 +27,10 @@ use super::telemetry::Telemetry;
 use super::watch::WatchHub;
 use super::{RunOptions, Started, events, logging, reactions, sync};
 
-/// How long the parts may take to end, together. The command line gives the process 5 s.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long the parts and the requests of clients may take to end, side by side.
+const STOP_TIMEOUT: Duration = Duration::from_millis(3_500);
+/// How long connections may take to end after that. Together it is less than the 5 s that the command line gives the process.
+const NETWORK_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Blocks whose events may wait for the node's own reactions.
 const REACTIONS_MAX: usize = 256;
 
@@ -44,11 +46,11 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     info!(node = %node_key.validator_id(), chain = %genesis.chain, genesis = %genesis.hash(), "starting");
 
     let recovered = {
-        let (data, genesis, node_key, store) =
-            (home.data_path(), genesis.clone(), node_key.clone(), config.store.clone());
+        let (home, genesis, node_key, store) =
+            (home.clone(), genesis.clone(), node_key.clone(), config.store.clone());
         let recovering = tokio::task::spawn_blocking(move || {
             recover(&RecoverOptions {
-                data: &data,
+                home: &home,
                 genesis: &genesis,
                 node_key: &node_key,
                 store: &store,
@@ -73,6 +75,7 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let served =
         aegis_rpc::serve(api, rpc_config(&config, &home, token)?, serving.clone().cancelled_owned()).await;
     let mut parts = parts;
+    let mut interface = None;
     let outcome = match served {
         Err(error) => Err(error.into()),
         Ok((address, mut server)) => {
@@ -93,17 +96,24 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
                 }),
             };
             serving.cancel();
-            if !server.is_finished() && tokio::time::timeout(STOP_TIMEOUT, server).await.is_err() {
-                error!("requests did not end in time");
-            }
+            interface = Some(server);
             outcome
         }
     };
     if let Err(reason) = &outcome {
         error!(reason = format!("{reason:#}"), "the node stops");
     }
-    let stopped = parts.stop().await;
-    network.shutdown().await;
+    let served = async {
+        if let Some(server) = interface.filter(|server| !server.is_finished())
+            && tokio::time::timeout(STOP_TIMEOUT, server).await.is_err()
+        {
+            error!("requests did not end in time");
+        }
+    };
+    let ((), stopped) = tokio::join!(served, parts.stop());
+    if tokio::time::timeout(NETWORK_STOP_TIMEOUT, network.shutdown()).await.is_err() {
+        error!("connections did not end in time");
+    }
     info!("stopped");
     outcome.and(stopped)
 }
@@ -141,7 +151,7 @@ struct Parts {
 
 impl Parts {
     fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
-        let Recovered { data_dir, journal, log, execution, engine, pool, batches } = recovered;
+        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id } = recovered;
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
         let consensus = &config.consensus;
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
@@ -178,6 +188,7 @@ impl Parts {
         let driver = Driver {
             engine,
             journal,
+            journal_id,
             is_journal_dirty: false,
             recovered: batches,
             network: network.clone(),
@@ -223,6 +234,7 @@ impl Parts {
         tasks.spawn(named("batching", seal_batches(node.clone(), admitted, rule)));
         tasks.spawn(named("announcements", announce_batches(node.clone())));
         tasks.spawn(named("handing on", hand_on_again(node.clone())));
+        tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
         tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
         tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
         Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }
