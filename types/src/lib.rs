@@ -38,6 +38,8 @@ pub mod hash;
 pub mod ids;
 pub mod parameters;
 pub mod proposal;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod validators;
 pub mod vote;
 
