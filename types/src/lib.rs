@@ -31,7 +31,7 @@ pub mod block;
 pub mod canonical;
 pub mod certificate;
 pub mod crypto;
-mod entries;
+pub mod entries;
 pub mod error;
 pub mod genesis;
 pub mod hash;
