@@ -91,12 +91,12 @@ pub fn new_views(cast: &Cast, state: &State, view: View) -> Vec<NewView> {
         let without = honest.iter().enumerate().filter(|(index, _)| *index != left_out);
         let chosen: Vec<ViewChange> = without.map(|(_, message)| (*message).clone()).collect();
         if chosen.len() + 1 == cast.quorum() {
-            sets.extend(own.iter().map(|own| [&chosen[..], &[own.clone()]].concat()));
+            sets.extend(own.iter().map(|own| [&chosen[..], std::slice::from_ref(own)].concat()));
         }
     }
     if honest.len() + 1 == cast.quorum() {
         let chosen: Vec<ViewChange> = honest.iter().copied().cloned().collect();
-        sets.extend(own.iter().map(|own| [&chosen[..], &[own.clone()]].concat()));
+        sets.extend(own.iter().map(|own| [&chosen[..], std::slice::from_ref(own)].concat()));
     }
     let sign = |view_changes| {
         NewView {
