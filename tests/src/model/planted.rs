@@ -84,7 +84,7 @@ pub const ALL: &[Planted] = &[
         file: VOTE,
         right: "    pub(super) fn try_commit(&mut self) -> bool {\n        if self.me.is_none() || self.target.is_some() {",
         wrong: "    pub(super) fn try_commit(&mut self) -> bool {\n        if self.me.is_none() {",
-        evidence: Evidence::Model,
+        evidence: Evidence::Twins,
     },
     Planted {
         name: "commit out of order",
