@@ -17,6 +17,10 @@ pub const BATCH_PATIENCE_TIMEOUTS: u64 = 8;
 /// Proposals stop when execution lags so many windows behind ordering, and certified state never lags more.
 pub const EXECUTION_LAG_WINDOWS: u64 = 3;
 
+/// The prepared blocks of a view change reach at most so many windows above its tip. One window is open at a time, but a
+/// validator that restarts may find its committed log as far back as its execution was, and its promises not.
+pub const VIEW_CHANGE_WINDOWS: u64 = EXECUTION_LAG_WINDOWS + 1;
+
 /// Votes are kept for heights up to so many windows above the tip: a validator that is a little behind need not ask for
 /// them again.
 pub const VOTE_WINDOWS: u64 = 2;
@@ -24,7 +28,7 @@ pub const VOTE_WINDOWS: u64 = 2;
 /// Votes of one validator for one height and kind are kept for at most so many views, the newest ones.
 pub const VIEWS_PER_VOTER: usize = 3;
 
-/// Messages of the next epoch kept per validator until this one has entered it.
+/// PrePrepares and votes of the next epoch kept per validator until this one has entered it.
 pub const EARLY_MESSAGES_PER_VALIDATOR: usize = 64;
 
 /// Blocks asked for at once from one peer.

@@ -6,6 +6,7 @@ use aegis_types::{
 };
 
 use crate::error::ConsensusError;
+use crate::limits::VIEW_CHANGE_WINDOWS;
 use crate::wire;
 
 /// A consensus message.
@@ -129,6 +130,12 @@ impl ViewChange {
         crypto::verify_strict(domain, Purpose::ViewChange, &content, &self.validator, &self.signature)
     }
 
+    /// Whether it lists more prepared blocks than any validator can have, which is cheap to see.
+    pub fn is_overlong(&self, window: u64) -> bool {
+        let listed = u64::try_from(self.prepared.len()).unwrap_or(u64::MAX);
+        listed > window.saturating_mul(VIEW_CHANGE_WINDOWS)
+    }
+
     /// Checks everything inside: the tip's certificate, and order, height, view and certificates of the prepared blocks.
     /// `first` is the height that the epoch started from.
     ///
@@ -150,11 +157,12 @@ impl ViewChange {
                 return Err(ConsensusError::Invalid("a view change does not prove its tip"));
             }
         }
+        let reach = window.saturating_mul(VIEW_CHANGE_WINDOWS);
         let mut below = self.tip_height;
         for block in &self.prepared {
             let height = block.header.height;
             if height <= below
-                || height.distance_above(self.tip_height) > window
+                || height.distance_above(self.tip_height) > reach
                 || block.certificate.content.view >= self.view
             {
                 return Err(ConsensusError::Invalid(

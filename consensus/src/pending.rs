@@ -116,3 +116,109 @@ impl Pending {
         selected
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{BlockKind, Epoch, Executed, Height};
+
+    use super::*;
+
+    fn batch(author: u8, number: u8, bytes: u32) -> BatchRef {
+        let mut digest = [number; 32];
+        digest[0] = author;
+        BatchRef { digest: Hash(digest), author: ValidatorId([author; 32]), proposals: 1, bytes }
+    }
+
+    fn block(batches: &[BatchRef]) -> Header {
+        Header {
+            epoch: Epoch::ZERO,
+            height: Height(1),
+            timestamp_ms: 1,
+            parent: Hash::ZERO,
+            proposer: ValidatorId([0; 32]),
+            batches: batches.to_vec(),
+            executed: Executed::default(),
+            validators_hash: Hash::ZERO,
+            kind: BlockKind::Normal,
+        }
+    }
+
+    #[test]
+    fn authors_take_turns_whatever_they_flood() {
+        let mut pending = Pending::default();
+        for number in 0..200 {
+            pending.insert(batch(1, number, 10), 0);
+        }
+        pending.insert(batch(2, 0, 10), 0);
+        pending.insert(batch(3, 0, 10), 0);
+        let selected = pending.select(&BTreeSet::new());
+        assert_eq!(selected.len(), Limits::BLOCK_BATCHES);
+        let authors: Vec<u8> = selected.iter().take(3).map(|batch| batch.author.0[0]).collect();
+        assert_eq!(authors, [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_next_block_starts_behind_the_author_served_last() {
+        let mut pending = Pending::default();
+        let large = u32::try_from(Limits::BLOCK_BYTES).unwrap();
+        for author in 1..=3 {
+            for number in 0..2 {
+                pending.insert(batch(author, number, large), 0);
+            }
+        }
+        let mut authors = Vec::new();
+        for _ in 0..4 {
+            let selected = pending.select(&BTreeSet::new());
+            assert_eq!(selected.len(), 1, "one fills the block");
+            authors.push(selected[0].author.0[0]);
+            pending.remove(&block(&selected));
+        }
+        assert_eq!(authors, [1, 2, 3, 1]);
+    }
+
+    #[test]
+    fn an_author_is_served_in_the_order_of_arrival_and_open_batches_are_left_out() {
+        let mut pending = Pending::default();
+        let batches = [batch(1, 9, 1), batch(1, 5, 1), batch(1, 7, 1)];
+        for batch in batches {
+            assert!(pending.insert(batch, 0));
+            assert!(!pending.insert(batch, 0), "held already");
+        }
+        assert_eq!(pending.select(&BTreeSet::new()), batches);
+        assert_eq!(pending.select(&BTreeSet::from([batches[1].digest])), [batches[0], batches[2]]);
+    }
+
+    #[test]
+    fn removing_leaves_nothing_behind() {
+        let mut pending = Pending::default();
+        let batches = [batch(1, 1, 1), batch(2, 1, 1)];
+        for batch in batches {
+            pending.insert(batch, 5);
+        }
+        assert_eq!(pending.oldest_ms(), Some(5));
+        pending.remove(&block(&batches));
+        assert_eq!((pending.len(), pending.queues.len(), pending.oldest_ms()), (0, 0, None));
+    }
+
+    #[test]
+    fn a_batch_is_held_or_contradicted_by_its_whole_description() {
+        let mut pending = Pending::default();
+        let held = batch(1, 1, 10);
+        let described = BatchRef { bytes: 11, ..held };
+        pending.insert(held, 0);
+        assert!(pending.holds(&held) && !pending.contradicts(&held));
+        assert!(!pending.holds(&described) && pending.contradicts(&described));
+        let unknown = batch(1, 2, 10);
+        assert!(!pending.holds(&unknown) && !pending.contradicts(&unknown));
+    }
+
+    #[test]
+    fn the_oldest_waits_until_patience_starts_anew() {
+        let mut pending = Pending::default();
+        pending.insert(batch(2, 1, 1), 30);
+        pending.insert(batch(1, 1, 1), 40);
+        assert_eq!(pending.oldest_ms(), Some(30));
+        pending.restart_patience(70);
+        assert_eq!(pending.oldest_ms(), Some(70));
+    }
+}

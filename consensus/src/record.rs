@@ -1,6 +1,6 @@
 //! What must be durable before it is sent.
 
-use aegis_types::{Certificate, Header, Vote};
+use aegis_types::{Certificate, Epoch, Header, Vote};
 
 use crate::error::ConsensusError;
 use crate::message::{NewView, ViewChange};
@@ -32,6 +32,15 @@ pub enum Record {
 }
 
 impl Record {
+    /// The epoch in which the promise binds.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Prepared { vote, .. } | Self::Committing { vote, .. } => vote.content.epoch,
+            Self::ViewChange(message) => message.epoch,
+            Self::NewView(message) => message.epoch,
+        }
+    }
+
     /// The record's bytes for the journal.
     pub fn encode(&self) -> Vec<u8> {
         wire::encode_record(self)

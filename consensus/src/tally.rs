@@ -65,6 +65,9 @@ impl Tally {
             && let Some(set) = self.rounds.get_mut(&(height, oldest, kind))
         {
             set.votes.remove(&index);
+            if set.votes.is_empty() {
+                self.rounds.remove(&(height, oldest, kind));
+            }
         }
         Counted::New
     }
@@ -210,4 +213,159 @@ fn verify(
         entry.verified
     });
     forgers
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{Epoch, Keypair, Member};
+
+    use super::*;
+
+    struct Fixture {
+        keys: Vec<Keypair>,
+        set: ValidatorSet,
+        domain: Domain,
+        tally: Tally,
+    }
+
+    impl Fixture {
+        fn new(weights: &[u64]) -> Self {
+            let mut keys: Vec<Keypair> =
+                (1..).take(weights.len()).map(|seed| Keypair::from_seed(&[seed; 32])).collect();
+            keys.sort_by_key(Keypair::validator_id);
+            let members = keys
+                .iter()
+                .zip(weights)
+                .map(|(key, weight)| Member { validator: key.validator_id(), weight: Weight(*weight) });
+            let set = ValidatorSet::new(Epoch::ZERO, members.collect()).unwrap();
+            let domain = Domain::new("tally-test".parse().unwrap(), Hash::ZERO);
+            Self { keys, set, domain, tally: Tally::default() }
+        }
+
+        fn vote(&self, index: usize, view: u64, digest: u8) -> Vote {
+            Vote::sign(content(view, digest), &self.keys[index], &self.domain)
+        }
+
+        fn count(&mut self, index: usize, view: u64, digest: u8) -> Counted {
+            let vote = self.vote(index, view, digest);
+            self.tally.count(&vote, index as u32, false, &self.domain)
+        }
+
+        fn count_forged(&mut self, index: usize, view: u64, digest: u8) -> Counted {
+            let vote = Vote { signature: Signature([1; 64]), ..self.vote(index, view, digest) };
+            self.tally.count(&vote, index as u32, false, &self.domain)
+        }
+
+        fn certificate(&mut self, view: u64, digest: u8) -> (Option<Certificate>, Vec<ValidatorId>) {
+            self.tally.certificate(content(view, digest), &self.set, &self.domain)
+        }
+    }
+
+    fn content(view: u64, digest: u8) -> VoteContent {
+        VoteContent {
+            kind: VoteKind::Prepare,
+            epoch: Epoch::ZERO,
+            view: View(view),
+            height: Height(1),
+            digest: Hash([digest; 32]),
+        }
+    }
+
+    #[test]
+    fn a_certificate_appears_with_the_vote_that_completes_the_quorum() {
+        // W = 10, f = 3, quorum 7.
+        let mut fixture = Fixture::new(&[3, 3, 2, 1, 1]);
+        for (index, is_enough) in [(0, false), (1, false), (3, true), (2, true)] {
+            assert_eq!(fixture.count(index, 0, 1), Counted::New);
+            let (certificate, forgers) = fixture.certificate(0, 1);
+            assert_eq!((certificate.is_some(), forgers), (is_enough, vec![]), "{index}");
+        }
+        let (certificate, _) = fixture.certificate(0, 1);
+        assert_eq!(certificate.unwrap().verify(&fixture.set, &fixture.domain), Ok(()));
+        assert_eq!(fixture.certificate(0, 2), (None, vec![]));
+        assert_eq!(fixture.certificate(1, 1), (None, vec![]));
+    }
+
+    #[test]
+    fn a_repeated_vote_is_known_and_its_weight_counts_once() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        assert_eq!(fixture.count(0, 0, 1), Counted::New);
+        for _ in 0..5 {
+            assert_eq!(fixture.count(0, 0, 1), Counted::Known);
+        }
+        assert_eq!(fixture.count(1, 0, 1), Counted::New);
+        assert_eq!(fixture.certificate(0, 1).0, None);
+        assert_eq!(fixture.tally.len(), 2);
+    }
+
+    #[test]
+    fn forged_votes_are_dropped_when_they_would_decide_and_may_be_replaced() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count(0, 0, 1);
+        fixture.count(1, 0, 1);
+        assert_eq!(fixture.count_forged(2, 0, 1), Counted::New, "not worth a check yet");
+        let forger = fixture.keys[2].validator_id();
+        assert_eq!(fixture.certificate(0, 1), (None, vec![forger]));
+        assert_eq!(fixture.count(2, 0, 1), Counted::New);
+        assert!(fixture.certificate(0, 1).0.is_some());
+    }
+
+    #[test]
+    fn a_forged_vote_does_not_keep_out_the_right_one_for_the_same_digest() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count_forged(2, 0, 1);
+        assert_eq!(fixture.count(2, 0, 1), Counted::Known);
+        fixture.count(0, 0, 1);
+        fixture.count(1, 0, 1);
+        let (certificate, forgers) = fixture.certificate(0, 1);
+        assert_eq!((certificate.map(|found| found.signatures.len()), forgers), (Some(3), vec![]));
+    }
+
+    #[test]
+    fn contradictions_need_two_valid_signatures() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count(0, 0, 1);
+        assert_eq!(fixture.count_forged(0, 0, 2), Counted::Forged);
+        let (first, second) = (Box::new(fixture.vote(0, 0, 1)), Box::new(fixture.vote(0, 0, 2)));
+        assert_eq!(fixture.count(0, 0, 2), Counted::Contradiction { first, second });
+        fixture.count_forged(1, 0, 1);
+        assert_eq!(fixture.count(1, 0, 2), Counted::New, "the first one was nobody's");
+        assert_eq!(fixture.certificate(0, 1).0, None);
+    }
+
+    #[test]
+    fn only_the_newest_views_of_a_voter_are_held_and_forgotten_ones_leave_nothing() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        for view in 10..200 {
+            fixture.count(0, view, 1);
+        }
+        assert_eq!(fixture.tally.len(), VIEWS_PER_VOTER);
+        assert_eq!(fixture.tally.rounds.len(), VIEWS_PER_VOTER);
+        assert_eq!(fixture.count(0, 5, 1), Counted::Known, "too old to matter");
+        assert_eq!(fixture.tally.rounds.len(), VIEWS_PER_VOTER);
+    }
+
+    #[test]
+    fn pruning_forgets_heights_up_to_the_given_one() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        for height in 1..=5 {
+            let content = VoteContent { height: Height(height), ..content(0, 1) };
+            let vote = Vote::sign(content, &fixture.keys[0], &fixture.domain);
+            fixture.tally.count(&vote, 0, false, &fixture.domain);
+        }
+        fixture.tally.prune(Height(3));
+        assert_eq!((fixture.tally.len(), fixture.tally.views.len()), (2, 2));
+    }
+
+    #[test]
+    fn candidates_are_rounds_whose_votes_might_decide() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        for index in 0..3 {
+            fixture.count(index, 4, 1);
+        }
+        fixture.count(0, 5, 2);
+        let candidates = |kind| fixture.tally.candidates(Height(1), kind, &fixture.set);
+        assert_eq!(candidates(VoteKind::Prepare), [(View(4), Hash([1; 32]))]);
+        assert_eq!(candidates(VoteKind::Commit), []);
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Messages need no canonical form: what is signed is encoded again from the decoded value before a signature is checked.
 
+use aegis_types::entries::{Quota, check_entries};
 use aegis_types::{
-    Canonical, Certificate, Epoch, Header, Height, Signature, TypesError, ValidatorId, View, Vote, proto,
+    Canonical, Certificate, Epoch, Header, Height, Limits, Signature, TypesError, ValidatorId, View, Vote,
+    proto,
 };
 use prost::{Message as _, Oneof};
 
@@ -240,7 +242,7 @@ pub(crate) fn encode_message(message: &Message) -> Vec<u8> {
 }
 
 pub(crate) fn decode_message(bytes: &[u8]) -> Result<Message, ConsensusError> {
-    let wire: WireMessage = decode("consensus message", bytes)?;
+    let wire: WireMessage = decode("consensus message", bytes, check_message)?;
     Ok(match wire.kind.ok_or_else(|| missing("consensus message kind"))? {
         WireMessageKind::PrePrepare(message) => Message::PrePrepare(message.try_into()?),
         WireMessageKind::Vote(vote) => Message::Vote(Vote::from_proto(vote)?),
@@ -274,7 +276,8 @@ pub(crate) fn encode_record(record: &Record) -> Vec<u8> {
 }
 
 pub(crate) fn decode_record(bytes: &[u8]) -> Result<Record, ConsensusError> {
-    let wire: WireRecord = decode("journal record", bytes)?;
+    // The journal's content is this node's own.
+    let wire: WireRecord = decode("journal record", bytes, |_| Ok(()))?;
     Ok(match wire.kind.ok_or_else(|| missing("journal record kind"))? {
         WireRecordKind::Prepared(wire) => {
             let PrePrepare { header, vote } = wire.try_into()?;
@@ -291,9 +294,70 @@ pub(crate) fn decode_record(bytes: &[u8]) -> Result<Record, ConsensusError> {
     })
 }
 
-fn decode<M: prost::Message + Default>(what: &'static str, bytes: &[u8]) -> Result<M, TypesError> {
+/// Reads a message whose lists `check` has counted: what is left to the decoder takes no more memory than it should.
+fn decode<M: prost::Message + Default>(
+    what: &'static str,
+    bytes: &[u8],
+    check: fn(&[u8]) -> Result<(), TypesError>,
+) -> Result<M, TypesError> {
     if bytes.len() > MESSAGE_BYTES {
         return Err(TypesError::TooLarge { what, actual: bytes.len(), limit: MESSAGE_BYTES });
     }
+    check(bytes)?;
     M::decode(bytes).map_err(|error| TypesError::Undecodable { what, reason: error.to_string() })
+}
+
+/// Prepared blocks of a view change: `VIEW_CHANGE_WINDOWS` of the largest window that the parameters allow, 32.
+const PREPARED_BLOCKS: usize = 128;
+
+fn check_message(bytes: &[u8]) -> Result<(), TypesError> {
+    let quotas = [
+        Quota::one(1, "pre-prepare", MESSAGE_BYTES, check_pre_prepare),
+        Quota::one(3, "view change", MESSAGE_BYTES, check_view_change),
+        Quota::one(4, "new view", MESSAGE_BYTES, check_new_view),
+    ];
+    check_entries("consensus message", bytes, quotas)
+}
+
+fn check_pre_prepare(bytes: &[u8]) -> Result<(), TypesError> {
+    check_entries("pre-prepare", bytes, [Quota::of::<Header>(1, "headers", 1)])
+}
+
+fn check_prepared_block(bytes: &[u8]) -> Result<(), TypesError> {
+    let quotas = [Quota::of::<Header>(1, "headers", 1), Quota::of::<Certificate>(2, "certificates", 1)];
+    check_entries("prepared block", bytes, quotas)
+}
+
+fn check_view_change(bytes: &[u8]) -> Result<(), TypesError> {
+    let block = |field, name| Quota::one(field, name, MESSAGE_BYTES, check_prepared_block);
+    check_entries("view change", bytes, [block(4, "tip"), block(5, "prepared blocks").up_to(PREPARED_BLOCKS)])
+}
+
+fn check_new_view(bytes: &[u8]) -> Result<(), TypesError> {
+    let view_changes = Quota::one(3, "view changes", MESSAGE_BYTES, check_view_change);
+    check_entries("new view", bytes, [view_changes.up_to(Limits::VALIDATORS)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field of protobuf's length-delimited kind.
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2];
+        prost::encode_length_delimiter(content.len(), &mut bytes).unwrap();
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    #[test]
+    fn lists_that_would_fill_memory_are_refused_before_they_are_decoded() {
+        let blocks = field(5, &[]).repeat(PREPARED_BLOCKS + 1);
+        let changes = field(3, &[]).repeat(Limits::VALIDATORS + 1);
+        let nested = field(3, &blocks);
+        for message in [field(3, &blocks), field(4, &changes), field(4, &nested), field(3, &[]).repeat(2)] {
+            let error = decode_message(&message).unwrap_err().to_string();
+            assert!(error.contains("at most"), "{error}");
+        }
+    }
 }

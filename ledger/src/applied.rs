@@ -7,7 +7,7 @@ use aegis_types::{
 
 use crate::outcome::Receipt;
 use crate::state::Change;
-use crate::voted::{Enactment, Tally, VoteStatus};
+use crate::voted::{Enactment, OpenedAt, Tally, VoteStatus};
 
 /// Everything that a block did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub struct Applied {
     pub state_root: Hash,
     /// The next epoch: present exactly when the block is a closing one.
     pub next_epoch: Option<NextEpoch>,
-    /// What happened, in order.
+    /// What happened, in order: first what agreed time had made due, then what each proposal brought about, which its receipt
+    /// names, then the epoch's end.
     pub events: Vec<LedgerEvent>,
 }
 
@@ -86,6 +87,8 @@ pub enum LedgerEvent {
         account: AccountId,
         /// Its kind.
         kind: Kind,
+        /// Where it was opened.
+        opened: OpenedAt,
         /// How it ended.
         status: VoteStatus,
         /// The final weights.

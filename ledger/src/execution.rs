@@ -111,6 +111,7 @@ impl<'a> Execution<'a> {
 
     fn execute(&mut self, proposal: &Proposal, position: u32) -> Result<Receipt, LedgerError> {
         let ordered = Ordered { proposal, id: proposal.id(), position };
+        let events_before = self.events.len();
         let outcome = match self.first_result(&proposal.account, &proposal.idempotency_key)? {
             Some(first) => Outcome::Duplicate { first: Box::new(first) },
             None => {
@@ -129,6 +130,8 @@ impl<'a> Execution<'a> {
             idempotency_key: proposal.idempotency_key.clone(),
             position,
             outcome,
+            request: proposal.request_hash(),
+            events: events_before..self.events.len(),
         })
     }
 

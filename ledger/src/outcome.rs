@@ -1,8 +1,9 @@
 //! What became of a proposal.
 
 use std::fmt;
+use std::ops::Range;
 
-use aegis_types::{AccountId, Height, Kind, ProposalId};
+use aegis_types::{AccountId, Hash, Height, Kind, ProposalId};
 
 /// Why a proposal had no effect.
 ///
@@ -233,6 +234,8 @@ pub struct FirstResult {
     pub position: u32,
     /// What became of it.
     pub outcome: Outcome,
+    /// What was asked for: [`Proposal::request_hash`](aegis_types::Proposal::request_hash).
+    pub request: Hash,
 }
 
 /// What became of one proposal of a block.
@@ -250,6 +253,10 @@ pub struct Receipt {
     pub position: u32,
     /// What became of it.
     pub outcome: Outcome,
+    /// What was asked for: [`Proposal::request_hash`](aegis_types::Proposal::request_hash).
+    pub request: Hash,
+    /// Which of the block's events it brought about, as places in [`Applied::events`](crate::Applied::events).
+    pub events: Range<usize>,
 }
 
 /// Whether a proposal may go into a batch.

@@ -5,19 +5,19 @@
 //! a successor, as a filter looks at [`SCAN_MAX`] entries a page at most.
 
 use aegis_types::{
-    AccountId, Canonical, Epoch, Hash, Height, Kind, Parameter, Parameters, ProposalBody, ProposalId,
-    ValidatorId, ValidatorSet, Weight,
+    AccountId, Epoch, Hash, Height, Kind, Parameter, Parameters, ProposalBody, ProposalId, ValidatorId,
+    Weight,
 };
 
 use crate::error::LedgerError;
 use crate::keys;
-use crate::outcome::{FirstResult, RejectCode};
+use crate::outcome::RejectCode;
 use crate::records::{
-    self, AgreedParameters, EvidenceRecord, FirstResultRecord, KvRecord, ParametersRecord, PendingRecord,
-    VoteRecord, VotedRecord,
+    self, AgreedParameters, EvidenceRecord, KvRecord, ParametersRecord, PendingRecord, VoteRecord,
+    VotedRecord,
 };
 use crate::state::{StateReader, after, decode, next_in, read, read_required};
-use crate::tally::{kind_of, refused, tally_of};
+use crate::tally::{kind_of, opened_at, refused, tally_of};
 use crate::voted::{
     CastVote, Closed, Enactment, EvidenceOnRecord, OpenedAt, PendingChange, PendingValidator, VoteStatus,
     VotedProposal,
@@ -126,15 +126,23 @@ pub fn votes(state: &dyn StateReader, id: &ProposalId) -> Result<Vec<CastVote>, 
     let (mut votes, mut from) = (Vec::new(), prefix.clone());
     while let Some((key, value)) = next_in(state, &prefix, &from)? {
         let record: VoteRecord = decode(&key, &value)?;
-        votes.push(CastVote {
-            validator: records::validator_of(&key)?,
-            approve: record.approve,
-            height: Height(record.height),
-            timestamp_ms: record.timestamp_ms,
-        });
+        votes.push(cast_vote(records::validator_of(&key)?, &record));
         from = after(&key);
     }
     Ok(votes)
+}
+
+/// A validator's vote on a proposal.
+///
+/// # Errors
+/// `State` and `Damaged`.
+pub fn vote_of(
+    state: &dyn StateReader,
+    id: &ProposalId,
+    validator: &ValidatorId,
+) -> Result<Option<CastVote>, LedgerError> {
+    let record = read::<VoteRecord>(state, &keys::vote(id, validator))?;
+    Ok(record.map(|record| cast_vote(*validator, &record)))
 }
 
 /// The open votes, the earliest deadline first.
@@ -191,24 +199,11 @@ pub fn voted_list(
             bytes = bytes.saturating_add(body_bytes(&vote.body));
             items.push(vote);
         }
-        last = Some(OpenedAt { height: Height(record.opened_height), position: record.opened_position });
+        last = Some(opened_at(&record));
         seen = seen.saturating_add(1);
         from = after(&key);
     }
     Ok(Page { items, next: None })
-}
-
-/// What an account's idempotency key yielded first, while it is remembered.
-///
-/// # Errors
-/// `State` and `Damaged`.
-pub fn first_result(
-    state: &dyn StateReader,
-    account: &AccountId,
-    idempotency_key: &str,
-) -> Result<Option<FirstResult>, LedgerError> {
-    let key = keys::first_result(account, idempotency_key);
-    read::<FirstResultRecord>(state, &key)?.map(|record| record.to_result(&key)).transpose()
 }
 
 /// The parameters in force.
@@ -225,16 +220,6 @@ pub fn parameters(state: &dyn StateReader) -> Result<Parameters, LedgerError> {
 /// `State` and `Damaged`.
 pub fn pending_parameters(state: &dyn StateReader) -> Result<Vec<(Parameter, u64)>, LedgerError> {
     Ok(agreed_parameters(state)?.pending.into_iter().collect())
-}
-
-/// The current epoch's validators.
-///
-/// # Errors
-/// `State` and `Damaged`.
-pub fn validators(state: &dyn StateReader) -> Result<ValidatorSet, LedgerError> {
-    let damaged = |reason: String| LedgerError::damaged(keys::VALIDATORS_CURRENT, reason);
-    let bytes = state.get(keys::VALIDATORS_CURRENT)?.ok_or_else(|| damaged("it is missing".into()))?;
-    ValidatorSet::decode(&bytes).map_err(|error| damaged(error.to_string()))
 }
 
 /// The changes of the validator set that wait for the epoch's end: voted ones, then offenders, each in order of validator.
@@ -313,6 +298,15 @@ fn agreed_parameters(state: &dyn StateReader) -> Result<AgreedParameters, Ledger
     AgreedParameters::from_record(keys::PARAMETERS, &record)
 }
 
+fn cast_vote(validator: ValidatorId, record: &VoteRecord) -> CastVote {
+    CastVote {
+        validator,
+        approve: record.approve,
+        height: Height(record.height),
+        timestamp_ms: record.timestamp_ms,
+    }
+}
+
 fn kv_entry(key: String, record: KvRecord) -> KvEntry {
     KvEntry { key, version: record.version, height: Height(record.height), value: record.value }
 }
@@ -347,7 +341,7 @@ fn voted_proposal(
         id: *id,
         account: records::account(&key, &record.account)?,
         body: body(state, id, kind_of(id, record)?)?,
-        opened: OpenedAt { height: Height(record.opened_height), position: record.opened_position },
+        opened: opened_at(record),
         opened_ms: record.opened_ms,
         deadline_ms: record.deadline_ms,
         status,

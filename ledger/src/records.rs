@@ -240,6 +240,7 @@ impl FirstResultRecord {
             height: Height(self.height),
             position: self.position,
             outcome: self.outcome.as_ref().ok_or_else(missing)?.to_outcome(key)?,
+            request: hash(key, &self.request_hash)?,
         })
     }
 }

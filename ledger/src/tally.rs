@@ -19,7 +19,7 @@ use crate::keys;
 use crate::outcome::RejectCode;
 use crate::records::{self, VoteRecord, VotedRecord};
 use crate::state::{after, decode, next_in};
-use crate::voted::{Enactment, Tally, VoteStatus};
+use crate::voted::{Enactment, OpenedAt, Tally, VoteStatus};
 
 /// How many open votes a block counts anew: all that may be open by default. With 128 members it is some hundred thousand
 /// reads, the most that should delay one block.
@@ -160,6 +160,7 @@ impl Execution<'_> {
             proposal: *id,
             account,
             kind,
+            opened: opened_at(&record),
             status,
             tally: tally_of(&record),
             enactment,
@@ -220,6 +221,11 @@ pub(crate) fn kind_of(id: &ProposalId, record: &VotedRecord) -> Result<Kind, Led
         .kind
         .parse()
         .map_err(|error: aegis_types::TypesError| LedgerError::damaged(&keys::voted(id), error.to_string()))
+}
+
+/// Where a vote was opened.
+pub(crate) fn opened_at(record: &VotedRecord) -> OpenedAt {
+    OpenedAt { height: aegis_types::Height(record.opened_height), position: record.opened_position }
 }
 
 /// The weights in a vote's record.

@@ -14,7 +14,11 @@ fn a_repeated_key_yields_the_first_result_and_has_no_effect() {
     let first = envelope(9, put("a", "1"), "k", expires);
     let other_content = envelope(9, put("a", "2"), "k", expires);
     let applied = chain.block(vec![first.clone(), first.clone()]);
-    let result = query::first_result(&chain.state, &first.account, "k").unwrap().unwrap();
+    let Ok(Admission::Duplicate(result)) = chain.ledger.check(&chain.state, &first, chain.now) else {
+        panic!("the first result is remembered");
+    };
+    assert_eq!(result.request, first.request_hash());
+    assert_ne!(other_content.request_hash(), first.request_hash());
     assert_eq!((result.id, result.height.0, result.position), (first.id(), 1, 0));
     assert_eq!(result.outcome, Outcome::Applied { version: Some(1) });
     let duplicate = Outcome::Duplicate { first: Box::new(result) };

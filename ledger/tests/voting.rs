@@ -66,6 +66,9 @@ fn a_later_vote_replaces_the_earlier_one() {
     let tally = query::vote_record(&chain.state, &id).unwrap().unwrap().tally;
     assert_eq!((tally.yes, tally.no), (Weight(1), Weight(0)), "weight counts once, whatever is sent");
     let votes = query::votes(&chain.state, &id).unwrap();
+    let vote_of = |n| query::vote_of(&chain.state, &id, &support::validator(n)).unwrap();
+    assert!(votes.iter().all(|vote| (1..=9).any(|n| vote_of(n) == Some(*vote))));
+    assert_eq!(vote_of(77), None);
     assert_eq!(votes.len(), 1);
     assert!(votes[0].approve && votes[0].validator == validator(1));
     assert_eq!(votes[0].height, chain.ledger.height());
@@ -101,6 +104,7 @@ fn a_vote_lapses_in_the_first_block_at_its_deadline() {
         applied.events[..],
         [LedgerEvent::ProposalClosed { status: VoteStatus::Lapsed, kind: Kind::Text, enactment: None, .. }]
     ));
+    assert!(applied.receipts[0].events.is_empty(), "the vote lapsed by itself");
     assert_eq!(status(&chain, &id), VoteStatus::Lapsed);
 }
 
@@ -110,7 +114,10 @@ fn the_events_of_a_vote_come_in_order() {
     let proposal = chain.proposal(20, set(Parameter::VotingPeriodMs, 5 * SECOND));
     let id = proposal.id();
     let vote = chain.proposal(1, aegis_types::ProposalBody::ProposalVote { proposal: id, approve: true });
-    let events = chain.block(vec![proposal, vote]).events;
+    let applied = chain.block(vec![proposal, vote]);
+    let of_receipts: Vec<_> = applied.receipts.iter().map(|receipt| receipt.events.clone()).collect();
+    assert_eq!(of_receipts, [0..1, 1..4], "each receipt names the events of its proposal");
+    let events = applied.events;
     assert!(
         matches!(
             events[..],

@@ -7,6 +7,7 @@
 //! | `node.key`, `account.key` | secret keys, mode 0600 |
 //! | `rpc.token` | bearer token for writes that the node signs, mode 0600 |
 //! | `data/` | durable state |
+//! | `journal.id` | the name of the vote journal in `data/`, so that its loss is noticed |
 //! | `rpc.url` | where the running node serves clients |
 //! | `node.log` | log, when `aegis testnet up` started the node |
 
@@ -124,6 +125,46 @@ impl Home {
         let path = self.rpc_url_path();
         std::fs::write(&path, format!("{url}\n"))?;
         Ok(RpcAnnouncement { path })
+    }
+
+    /// `journal.id`
+    fn journal_id_path(&self) -> PathBuf {
+        self.path.join("journal.id")
+    }
+
+    /// The name of this home's vote journal, once it has one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no name.
+    pub fn read_journal_id(&self) -> anyhow::Result<Option<[u8; 16]>> {
+        let path = self.journal_id_path();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let id = hex::decode(text.trim()).ok().and_then(|id| id.try_into().ok());
+        let id = id.with_context(|| format!("{} holds no name of a journal; restore it", path.display()))?;
+        Ok(Some(id))
+    }
+
+    /// Remembers the name of this home's vote journal, durably.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_journal_id(&self, id: [u8; 16]) -> anyhow::Result<()> {
+        let path = self.journal_id_path();
+        let unfinished = path.with_extension("id.partial");
+        let write = || {
+            match std::fs::remove_file(&unfinished) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            write_private(&unfinished, format!("{}\n", hex::encode(id)).as_bytes())?;
+            std::fs::rename(&unfinished, &path)?;
+            std::fs::File::open(&self.path)?.sync_all()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// `node.log`

@@ -14,7 +14,7 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
-//! | `recovery`, `journal`, `state` | what is on disk, and the start from it |
+//! | `recovery`, `journal`, `state`, `closings` | what is on disk, and the start from it |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
@@ -26,6 +26,7 @@ mod admission;
 mod api;
 mod batches;
 mod clock;
+mod closings;
 mod context;
 mod driver;
 mod events;
@@ -40,6 +41,8 @@ pub mod settings;
 mod state;
 mod sync;
 mod telemetry;
+#[cfg(test)]
+mod testing;
 mod watch;
 mod wire;
 mod wiring;

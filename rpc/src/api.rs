@@ -3,6 +3,7 @@
 //! The surfaces (gRPC, REST, WebSocket) translate to and from these types and add nothing of their own. A node implements
 //! the trait once; [`crate::Client`] returns the same types on the other side.
 
+pub mod agreed;
 pub mod block;
 pub mod body;
 pub mod encoded;
@@ -18,6 +19,7 @@ pub mod submit;
 pub mod validators;
 pub mod watch;
 
+pub use agreed::{EvidenceInfo, ParameterInfo};
 pub use block::{BlockDetail, BlockProposal, CertificateInfo, HeaderInfo, Signer};
 pub use body::ProposalBodyJson;
 pub use encoded::EncodedBytes;
@@ -32,5 +34,5 @@ pub use proposal::{
 };
 pub use status::{Mempool, Role, Status, Syncing};
 pub use submit::{Payload, Submission, SubmissionState, Submit, SubmitJson, VoteRequest, Wait};
-pub use validators::{ValidatorInfo, Validators};
+pub use validators::{PendingValidator, ValidatorInfo, Validators};
 pub use watch::{BlockEvent, Change, KvEvent, ProposalEvent, Topic, WatchEvent, WatchRequest};

@@ -72,6 +72,8 @@ pub struct RpcLimits {
     pub request_timeout: Duration,
     /// Most connections at a time; further ones are closed at once.
     pub connections: usize,
+    /// Most connections of one IP address (of one /64 for IPv6) at a time, so that no one client can hold them all.
+    pub connections_per_address: usize,
     /// Most watchers at a time, of all surfaces together.
     pub watchers: usize,
     /// Most submissions and votes that wait at a time, of all surfaces together.
@@ -88,6 +90,7 @@ impl RpcLimits {
             ("body_bytes", self.body_bytes == 0),
             ("request_timeout", self.request_timeout.is_zero()),
             ("connections", self.connections == 0),
+            ("connections_per_address", self.connections_per_address == 0),
             ("watchers", self.watchers == 0),
             ("submissions", self.submissions == 0),
             ("requests_per_second", self.requests_per_second == 0),
@@ -106,6 +109,7 @@ impl Default for RpcLimits {
             body_bytes: 256 * 1024,
             request_timeout: Duration::from_secs(10),
             connections: 1_024,
+            connections_per_address: 256,
             watchers: 256,
             submissions: 8_192,
             requests_per_second: 10_000,

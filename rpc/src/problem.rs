@@ -18,7 +18,7 @@ pub const fn http_status(code: ErrorCode) -> StatusCode {
         | ErrorCode::UnknownKind
         | ErrorCode::BadSignature
         | ErrorCode::Expired
-        | ErrorCode::WrongChain => StatusCode::BAD_REQUEST,
+        | ErrorCode::ExpiryTooFar => StatusCode::BAD_REQUEST,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -50,6 +50,9 @@ pub struct Problem {
     /// The field or parameter that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Why a block would reject the proposal, as a stable code such as `vote-closed`: those that outcomes have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject_code: Option<String>,
     /// Height to resume a watch from, or the oldest height that is still held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
@@ -61,7 +64,7 @@ pub struct Problem {
 
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
-        let ApiError { code, message, field, resume_from, retry_after_ms } = error;
+        let ApiError { code, message, field, reject_code, resume_from, retry_after_ms } = error;
         Self {
             kind: format!("urn:aegis:error:{code}"),
             title: code.title().to_owned(),
@@ -69,6 +72,7 @@ impl From<ApiError> for Problem {
             detail: message,
             code,
             field,
+            reject_code,
             resume_from,
             retry_after_ms,
         }
@@ -77,8 +81,8 @@ impl From<ApiError> for Problem {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        let Problem { code, detail, field, resume_from, retry_after_ms, .. } = problem;
-        Self { code, message: detail, field, resume_from, retry_after_ms }
+        let Problem { code, detail, field, reject_code, resume_from, retry_after_ms, .. } = problem;
+        Self { code, message: detail, field, reject_code, resume_from, retry_after_ms }
     }
 }
 
@@ -107,8 +111,12 @@ mod tests {
     fn an_error_survives_the_way_through_a_problem_document() {
         for code in ErrorCode::ALL {
             assert!(http_status(code).is_client_error() || http_status(code).is_server_error());
-            let error =
-                ApiError { field: Some("f".into()), retry_after_ms: Some(3), ..ApiError::new(code, "why") };
+            let error = ApiError {
+                field: Some("f".into()),
+                reject_code: Some("r".into()),
+                retry_after_ms: Some(3),
+                ..ApiError::new(code, "why")
+            };
             let text = serde_json::to_string(&Problem::from(error.clone())).unwrap();
             let problem: Problem = serde_json::from_str(&text).unwrap();
             assert_eq!(ApiError::from(problem), error);

@@ -1,5 +1,6 @@
 //! The REST surface: the operations under `/v1/...`, probes, telemetry and the OpenAPI document.
 
+mod agreed;
 mod blocks;
 mod extract;
 mod kv;

@@ -5,6 +5,7 @@ mod entry;
 mod operations;
 mod origin;
 mod pace;
+mod places;
 mod rate;
 mod serve;
 mod tls;

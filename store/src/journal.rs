@@ -121,13 +121,13 @@ impl Journal {
 
     /// Replaces all records by `live`, durably and in one step, and deletes the segments of those before.
     ///
-    /// Buffered records are flushed first; `live` must contain whatever of them still matters. All of `live` is held in
-    /// memory once.
+    /// Buffered records are flushed first; `live` must contain whatever of them still matters. It may be of any size:
+    /// it is written as it comes, and not held in memory.
     ///
     /// # Errors
     /// As for [`flush`](Self::flush). The journal then holds either the old or the new records, never a mixture. Only
-    /// `TooLarge` for `live` leaves it usable.
-    pub fn checkpoint<'a>(&mut self, live: impl Iterator<Item = &'a [u8]>) -> Result<(), StoreError> {
+    /// `TooLarge` for a record of `live` leaves it usable.
+    pub fn checkpoint(&mut self, live: impl Iterator<Item = impl AsRef<[u8]>>) -> Result<(), StoreError> {
         self.flush()?;
         let first = self.writer.checkpoint(live)?;
         self.bytes_since_checkpoint = 0;

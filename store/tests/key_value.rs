@@ -200,22 +200,28 @@ fn a_newer_layout_is_refused() {
 #[test]
 fn a_garbled_value_is_never_served() {
     let temp = tempfile::tempdir().expect("temp dir");
+    let folder = temp.path().join("kv");
     {
-        let store = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
+        let store = SledKv::open(&folder, CACHE_BYTES).expect("open");
         store.commit(&[put(Table::State, b"k", &value_of(5_000))]).expect("commit");
         store.flush().expect("flush");
     }
     {
-        let sled = raw(temp.path());
+        let sled = raw(&folder);
         let pieces = sled.open_tree("pieces").expect("tree");
         let (key, mut piece) = pieces.first().expect("first").expect("a piece");
         piece[0] ^= 1;
         pieces.insert(key, piece).expect("insert");
         sled.flush().expect("flush");
     }
-    let store = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
+    let store = SledKv::open(&folder, CACHE_BYTES).expect("open");
     assert!(matches!(store.get(Table::State, b"k"), Err(StoreError::Damaged { part: Part::Kv, .. })));
     assert!(matches!(store.get(Table::State, b"other"), Err(StoreError::Poisoned { part: Part::Kv })));
+    drop(store);
+    let reopened = SledKv::open(&folder, CACHE_BYTES);
+    assert!(matches!(reopened, Err(StoreError::Damaged { part: Part::Kv, .. })), "{reopened:?}");
+    let store = SledKv::recreate(&folder, CACHE_BYTES).expect("recreate");
+    assert_eq!(store.get(Table::State, b"k").expect("get"), None);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use aegis_store::segment::BUFFER_BYTES_MAX;
 use aegis_store::{
     CommittedLog, DataDir, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError, Table,
 };
@@ -250,4 +251,23 @@ fn blocks_are_read_and_pruned_while_others_are_appended() {
     let log = CommittedLog::open(temp.path(), small()).expect("log");
     assert_eq!((log.first(), log.last()), (Some(Height(first)), Some(Height(LAST))));
     assert_eq!(log.reader().read(Height(first)).expect("read"), Some(block(first)));
+}
+
+#[test]
+fn a_checkpoint_may_be_larger_than_any_flush() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let options = SegmentOptions { segment_bytes: 1 << 20 };
+    let record = |number: u64| [&number.to_le_bytes()[..], &vec![7; 40 << 20]].concat();
+    let live = BUFFER_BYTES_MAX / (40 << 20) + 1;
+    {
+        let (mut journal, _) = Journal::open(temp.path(), options).expect("open");
+        journal.append(b"old");
+        journal.checkpoint((0..live).map(record)).expect("checkpoint");
+        journal.append(b"new");
+        journal.flush().expect("flush");
+    }
+    let (_, records) = Journal::open(temp.path(), options).expect("open again");
+    assert_eq!(records.len() as u64, live + 1);
+    assert!(records.iter().zip(0..live).all(|(found, number)| *found == record(number)));
+    assert_eq!(records.last().map(Vec::as_slice), Some(&b"new"[..]));
 }

@@ -86,6 +86,16 @@ impl Purpose {
             Self::Report => "report",
         }
     }
+
+    #[cfg(feature = "simulation")]
+    const fn rule(self) -> crate::simulation::Rule {
+        match self {
+            Self::Proposal => crate::simulation::Rule::Zip215,
+            Self::Prepare | Self::Commit | Self::ViewChange | Self::NewView | Self::Report => {
+                crate::simulation::Rule::Strict
+            }
+        }
+    }
 }
 
 /// The chain that signatures are made for.
@@ -202,7 +212,11 @@ impl Keypair {
 
     /// Signs `content` for one purpose on one chain.
     pub fn sign(&self, domain: &Domain, purpose: Purpose, content: &[u8]) -> Signature {
-        Signature(self.key.sign(&domain.message(purpose, content)).to_bytes())
+        let message = domain.message(purpose, content);
+        let signature = Signature(self.key.sign(&message).to_bytes());
+        #[cfg(feature = "simulation")]
+        crate::simulation::note_signed(purpose.rule(), &self.validator_id().0, &signature, &message);
+        signature
     }
 }
 
@@ -245,9 +259,15 @@ pub fn verify_strict(
     signer: &ValidatorId,
     signature: &Signature,
 ) -> bool {
-    let Ok(key) = VerifyingKey::from_bytes(&signer.0) else { return false };
-    let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-    key.verify_strict(&domain.message(purpose, content), &signature).is_ok()
+    let message = domain.message(purpose, content);
+    let check = || {
+        let Ok(key) = VerifyingKey::from_bytes(&signer.0) else { return false };
+        key.verify_strict(&message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+    };
+    #[cfg(feature = "simulation")]
+    return crate::simulation::judge(crate::simulation::Rule::Strict, &signer.0, signature, &message, check);
+    #[cfg(not(feature = "simulation"))]
+    check()
 }
 
 /// One signature that [`verify_accounts`] checks.
@@ -263,8 +283,15 @@ pub struct AccountSignature {
 
 /// Checks one account's signature by the rule of ZIP-215.
 pub fn verify_account(item: &AccountSignature) -> bool {
-    let Ok(key) = ed25519_zebra::VerificationKey::try_from(item.account.0) else { return false };
-    key.verify(&ed25519_zebra::Signature::from(item.signature.0), &item.message).is_ok()
+    let AccountSignature { account, message, signature } = item;
+    let check = || {
+        let Ok(key) = ed25519_zebra::VerificationKey::try_from(account.0) else { return false };
+        key.verify(&ed25519_zebra::Signature::from(signature.0), message).is_ok()
+    };
+    #[cfg(feature = "simulation")]
+    return crate::simulation::judge(crate::simulation::Rule::Zip215, &account.0, signature, message, check);
+    #[cfg(not(feature = "simulation"))]
+    check()
 }
 
 /// Checks many accounts' signatures by the rule of ZIP-215; true when all are valid.

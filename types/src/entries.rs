@@ -8,7 +8,8 @@ use crate::canonical::{Canonical, check_size};
 use crate::error::TypesError;
 
 /// What an encoding may hold of one field.
-pub(crate) struct Quota {
+#[derive(Debug, Clone, Copy)]
+pub struct Quota {
     field: u64,
     list: &'static str,
     entries_max: usize,
@@ -19,7 +20,7 @@ pub(crate) struct Quota {
 
 impl Quota {
     /// At most `entries_max` values of type `T` in a field; `list` is what to call them together in errors.
-    pub(crate) const fn of<T: Canonical>(field: u64, list: &'static str, entries_max: usize) -> Self {
+    pub const fn of<T: Canonical>(field: u64, list: &'static str, entries_max: usize) -> Self {
         Self {
             field,
             list,
@@ -29,13 +30,36 @@ impl Quota {
             check_entry: T::check_encoding,
         }
     }
+
+    /// At most one message in a field, of at most `bytes_max` bytes and checked by `check`.
+    pub const fn one(
+        field: u64,
+        name: &'static str,
+        bytes_max: usize,
+        check: fn(&[u8]) -> Result<(), TypesError>,
+    ) -> Self {
+        Self {
+            field,
+            list: name,
+            entries_max: 1,
+            entry: name,
+            entry_bytes_max: bytes_max,
+            check_entry: check,
+        }
+    }
+
+    /// The same for at most `entries_max` messages.
+    #[must_use]
+    pub const fn up_to(self, entries_max: usize) -> Self {
+        Self { entries_max, ..self }
+    }
 }
 
 /// Checks number, size and entries of each field that has a quota; all other fields are left to the decoder.
 ///
 /// # Errors
 /// `TooMany` or `TooLarge` for what exceeds its quota, `Undecodable` or `NotCanonical` for what is no message.
-pub(crate) fn check_entries<const N: usize>(
+pub fn check_entries<const N: usize>(
     what: &'static str,
     bytes: &[u8],
     quotas: [Quota; N],

@@ -31,13 +31,15 @@ pub mod block;
 pub mod canonical;
 pub mod certificate;
 pub mod crypto;
-mod entries;
+pub mod entries;
 pub mod error;
 pub mod genesis;
 pub mod hash;
 pub mod ids;
 pub mod parameters;
 pub mod proposal;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod validators;
 pub mod vote;
 

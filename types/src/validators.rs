@@ -163,6 +163,11 @@ impl ValidatorSet {
         u128::from(weight.0).saturating_mul(3) > u128::from(self.total.0).saturating_mul(2)
     }
 
+    /// The smallest weight that [is more than two thirds](Self::is_two_thirds_majority) of the total.
+    pub fn two_thirds_majority(&self) -> Weight {
+        self.quorum()
+    }
+
     /// A validator's position, if it is a member.
     pub fn index_of(&self, validator: &ValidatorId) -> Option<usize> {
         self.members.binary_search_by_key(validator, |member| member.validator).ok()

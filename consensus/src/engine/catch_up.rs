@@ -18,8 +18,10 @@ pub(super) struct Peers {
     /// Batches asked for since the last resend.
     asked: BTreeSet<Hash>,
     blocks_asked_ms: Option<u64>,
-    /// Turns with each question, so that a silent peer is not asked for ever.
-    turn: usize,
+    /// Turn with each question, so that a silent peer is not asked for ever. One for each kind of question: with a common
+    /// one, two questions per round would ask every other peer only.
+    block_turn: usize,
+    batch_turn: usize,
 }
 
 impl Peers {
@@ -65,7 +67,9 @@ impl Engine {
             }
             return;
         }
-        if message.epoch() == next {
+        // ViewChanges and NewViews are large and are sent again: keeping them would let one validator fill much memory.
+        let is_kept = matches!(message, Message::PrePrepare(_) | Message::Vote(_));
+        if message.epoch() == next && is_kept {
             let kept = self.early.entry(from).or_default();
             if kept.len() < EARLY_MESSAGES_PER_VALIDATOR {
                 kept.push(message);
@@ -161,27 +165,38 @@ impl Engine {
             .filter(|(_, height)| **height > tip)
             .map(|(validator, height)| (*validator, *height))
             .collect();
-        if let Some((from, height)) = self.next_turn(&ahead) {
+        if let Some((from, height)) = next_turn(&mut self.peers.block_turn, &ahead) {
             self.fetch_blocks(height, from);
         }
+    }
+
+    /// Forgets questions for batches that no open block names any more.
+    pub(super) fn forget_questions(&mut self) {
+        if self.peers.asked.is_empty() {
+            return;
+        }
+        let proposals = self.slots.values().filter_map(|slot| slot.proposal.as_ref());
+        let named: BTreeSet<Hash> =
+            proposals.flat_map(|proposal| &proposal.header.batches).map(|batch| batch.digest).collect();
+        self.peers.asked.retain(|digest| named.contains(digest));
     }
 
     pub(super) fn any_voter(&mut self, content: &VoteContent) -> Option<ValidatorId> {
         let me = self.keypair.validator_id();
         let voters: Vec<ValidatorId> =
             self.tally.voters(content, &self.epoch.validators).filter(|voter| *voter != me).collect();
-        self.next_turn(&voters)
+        next_turn(&mut self.peers.batch_turn, &voters)
     }
 
     fn any_other(&mut self) -> Option<ValidatorId> {
         let me = self.keypair.validator_id();
         let members = self.epoch.validators.members().iter().map(|member| member.validator);
         let others: Vec<ValidatorId> = members.filter(|validator| *validator != me).collect();
-        self.next_turn(&others)
+        next_turn(&mut self.peers.batch_turn, &others)
     }
+}
 
-    fn next_turn<T: Copy>(&mut self, choices: &[T]) -> Option<T> {
-        self.peers.turn = self.peers.turn.wrapping_add(1);
-        choices.get(self.peers.turn.checked_rem(choices.len())?).copied()
-    }
+fn next_turn<T: Copy>(turn: &mut usize, choices: &[T]) -> Option<T> {
+    *turn = turn.wrapping_add(1);
+    choices.get(turn.checked_rem(choices.len())?).copied()
 }

@@ -114,6 +114,7 @@ impl Engine {
             *kept = kept.split_off(&above);
         }
         self.ahead.retain(|_, kept| !kept.is_empty());
+        self.forget_questions();
     }
 
     /// Compares a certified state root with the own one, now or when the block is executed.
@@ -181,6 +182,7 @@ impl Engine {
         self.timing.enter_epoch(self.now.monotonic_ms);
         self.peers.retain_members(&self.epoch.validators);
         self.outputs.push(Output::Event(Event::EpochEntered { epoch }));
+        self.replay_later();
         for (from, messages) in std::mem::take(&mut self.early) {
             for message in messages {
                 self.on_message(from, message);

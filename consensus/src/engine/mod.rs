@@ -116,6 +116,8 @@ pub struct EngineStatus {
     pub pending_batches: usize,
     /// Votes held.
     pub votes: usize,
+    /// Messages kept for later: of views ahead, of the next epoch, and wishes for views.
+    pub kept_messages: usize,
     /// The highest height that each member was seen voting for in this epoch; claims, not proofs.
     pub last_voted: BTreeMap<ValidatorId, Height>,
     /// The highest tip that any validator claimed.
@@ -161,6 +163,8 @@ pub struct Engine {
     last_voted: BTreeMap<ValidatorId, Height>,
     /// Own votes for heights that are not yet executed, for the journal's checkpoint.
     promises: BTreeMap<Height, Vec<Record>>,
+    /// Own promises of epochs that this engine has not entered since its restart.
+    later: Vec<Record>,
 
     pending: Pending,
     timing: Timing,
@@ -210,9 +214,21 @@ impl Engine {
             executed: self.executed,
             pending_batches: self.pending.len(),
             votes: self.tally.len(),
+            kept_messages: self.kept_messages(),
             last_voted: self.last_voted.clone(),
             claimed_height: self.peers.highest(),
         }
+    }
+
+    /// How many blocks above the tip may be in agreement, in the current epoch.
+    pub fn window(&self) -> u64 {
+        self.epoch.window()
+    }
+
+    fn kept_messages(&self) -> usize {
+        let ahead = self.ahead.values().map(BTreeMap::len).fold(0, usize::saturating_add);
+        let early = self.early.values().map(Vec::len).fold(0, usize::saturating_add);
+        ahead.saturating_add(early).saturating_add(self.view_changes.len())
     }
 
     /// The height of the newest committed block.
@@ -253,6 +269,7 @@ impl Engine {
             && (self.try_decide()
                 || self.try_prepare()
                 || self.try_commit()
+                || self.try_join()
                 || self.try_start_view()
                 || self.try_propose())
         {}
@@ -299,8 +316,16 @@ impl Engine {
     }
 
     fn promise(&mut self, height: Height, record: Record) {
-        self.promises.entry(height).or_default().push(record.clone());
+        self.keep_promise(height, record.clone());
         self.outputs.push(Output::Persist(record));
+    }
+
+    /// Remembers a vote for the journal's checkpoint, in place of one of the same kind in a lower view: that view is left
+    /// for good, and only the prepared certificate of the highest view counts.
+    fn keep_promise(&mut self, height: Height, record: Record) {
+        let kept = self.promises.entry(height).or_default();
+        kept.retain(|known| std::mem::discriminant(known) != std::mem::discriminant(&record));
+        kept.push(record);
     }
 }
 

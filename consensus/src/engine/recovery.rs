@@ -1,7 +1,10 @@
 //! Restart: an engine that never contradicts what it sent before.
 //!
 //! Records are written in the order in which promises were made, so replaying them in that order ends in the same view,
-//! with the same accepted headers and votes. Records of other epochs and of heights that are committed bind nothing any more.
+//! with the same accepted headers and votes. Records of earlier epochs and of heights that are committed bind nothing any more.
+//!
+//! The journal may be ahead of the committed log, even by an epoch: votes follow the decision of a handover block at once,
+//! while the block itself is still being written. Records of a later epoch are kept and replayed when it is entered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +54,7 @@ impl Engine {
             accused: BTreeSet::new(),
             last_voted: BTreeMap::new(),
             promises: BTreeMap::new(),
+            later: Vec::new(),
             pending: Pending::default(),
             timing: Timing::starting_at(now.monotonic_ms),
             peers: Peers::default(),
@@ -83,6 +87,7 @@ impl Engine {
         if self.target.is_some() {
             records.extend(own_view_change.cloned().map(Record::ViewChange));
         }
+        records.extend(self.later.iter().cloned());
         Some(records)
     }
 
@@ -95,8 +100,19 @@ impl Engine {
         }
     }
 
+    /// Replays what was promised in the epoch that has just been entered, before a restart.
+    pub(super) fn replay_later(&mut self) {
+        for record in std::mem::take(&mut self.later) {
+            self.replay(record);
+        }
+    }
+
     fn replay(&mut self, record: Record) {
         let epoch = self.epoch.validators.epoch();
+        if record.epoch() > epoch {
+            self.later.push(record);
+            return;
+        }
         match record {
             Record::NewView(message) if message.epoch == epoch && message.view > self.view => {
                 self.enter_view(message);
@@ -124,7 +140,7 @@ impl Engine {
     fn replay_prepare(&mut self, header: Header, vote: Vote) {
         self.count_own(&vote);
         let record = Record::Prepared { header: header.clone(), vote: vote.clone() };
-        self.promises.entry(header.height).or_default().push(record);
+        self.keep_promise(header.height, record);
         if vote.content.view == self.view {
             let origin = if header.height > self.plan.end() { Origin::Leader } else { Origin::Plan };
             let slot = self.slots.entry(header.height).or_default();
@@ -141,7 +157,7 @@ impl Engine {
             certificate: certificate.clone(),
             vote: vote.clone(),
         };
-        self.promises.entry(height).or_default().push(record);
+        self.keep_promise(height, record);
         if vote.content.view == self.view
             && let Some(slot) = self.slots.get_mut(&height)
         {

@@ -48,17 +48,23 @@ impl Engine {
         if self.view_changes.get(&from).is_some_and(|known| known.view >= message.view) {
             return;
         }
+        if message.is_overlong(self.epoch.window()) {
+            self.report(from, "a view change that lists too many blocks");
+            return;
+        }
         if !message.verify_signature(&self.domain) {
             self.report(from, "a view change with a wrong signature");
             return;
         }
         self.verified_view_changes.remove(&from);
         self.view_changes.insert(from, message);
-        self.try_join();
     }
 
     /// Rule 6.
-    fn try_join(&mut self) {
+    pub(super) fn try_join(&mut self) -> bool {
+        if self.me.is_none() {
+            return false;
+        }
         let own = self.target.unwrap_or(self.view);
         let set = &self.epoch.validators;
         let above = || self.view_changes.values().filter(|message| message.view > own);
@@ -67,7 +73,9 @@ impl Engine {
             && let Some(lowest) = above().map(|message| message.view).min()
         {
             self.leave_view(lowest, "others left the view");
+            return true;
         }
+        false
     }
 
     /// Rule 7, the leader's part.

@@ -161,6 +161,10 @@ impl Engine {
             height = height.next();
         }
         let Some(accepted) = self.slots.get(&height).and_then(|slot| slot.accepted()) else { return false };
+        // A later view may have committed another parent; nothing above that can be committed.
+        if height.previous() == self.tip.height && accepted.header.parent != self.tip.digest {
+            return false;
+        }
         let header = accepted.header.clone();
         let content = VoteContent {
             kind: VoteKind::Prepare,

@@ -138,7 +138,7 @@ fn explain(error: ClientError, url: &str) -> Failure {
 fn refusal(error: &ApiError, url: &str) -> Failure {
     let failure = Failure::new(error.message.clone());
     match error.code {
-        ErrorCode::BadSignature | ErrorCode::WrongChain => failure.exit(Exit::Refused).help(format!(
+        ErrorCode::BadSignature => failure.exit(Exit::Refused).help(format!(
             "is {url} a node of the chain that was signed for? Compare `aegis status --rpc {url}` with the home's genesis.toml"
         )),
         ErrorCode::Unauthenticated => failure.help(
@@ -147,6 +147,7 @@ fn refusal(error: &ApiError, url: &str) -> Failure {
         ErrorCode::Expired => {
             failure.exit(Exit::Refused).help("is this computer's clock right? Submit again with a longer --expires-in")
         }
+        ErrorCode::ExpiryTooFar => failure.exit(Exit::Refused).help("submit again with a shorter --expires-in"),
         ErrorCode::Conflict => failure.exit(Exit::Refused).help("use another --idempotency-key for another request"),
         ErrorCode::InvalidArgument | ErrorCode::UnknownKind | ErrorCode::TooLarge => failure.exit(Exit::Refused),
         ErrorCode::OutcomeUnknown => failure.exit(Exit::OutcomeUnknown),

@@ -2,19 +2,25 @@
 //!
 //! A validator checks a proposal, lets it wait a moment for others, seals them into a batch, and streams that to all
 //! validators. A node that is no validator hands the proposal to one that is. Either way this node's mempool remembers it
-//! until it is executed, so a client can wait here.
+//! until it is executed, so a client can wait here, and hands it on again should nothing come of it.
+//!
+//! # Once entered, never forgotten
+//! From entering the mempool to handing on, all happens in one closure that no client's leaving can interrupt. The entry is
+//! made before the ledger is asked: a block that is executed meanwhile is either known to the ledger or finds the entry.
+
+mod forwarding;
+mod sealing;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aegis_ledger::{Admission as Check, RejectCode};
-use aegis_p2p::Lane;
-use aegis_rpc::api::{ApiError, ErrorCode};
-use aegis_types::{Batch, Canonical, Limits, Proposal, ProposalId};
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
-use tracing::{debug, warn};
+use aegis_rpc::api::{ApiError, ErrorCode, Submit};
+use aegis_types::{Canonical, Keypair, Parameter, Proposal, ProposalBody, ProposalId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tracing::debug;
+
+pub use forwarding::hand_on_again;
+pub use sealing::{SealRule, announce_batches, seal_batches};
 
 use super::batches::{HeldBatch, Offer, Taken};
 use super::clock::unix_ms;
@@ -22,32 +28,23 @@ use super::context::NodeContext;
 use super::driver::DriverInput;
 use super::mempool::{Entered, Resolution, Resolved};
 use super::state::StateView;
-use super::wire::{Answer, PayloadFrame, Question};
 
 /// When a client that found no room should try again.
 const RETRY_MS: u64 = 100;
-/// Validators that are asked in turn to take a proposal from a node that is none.
-const FORWARD_TRIES: usize = 3;
-/// How often the batches of this node that still wait are announced again.
-const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
-/// Batches announced at once.
-const ANNOUNCED_MAX: usize = 256;
+/// Proposals whose signatures and standing are checked at once. Others wait: their clients' connections bound them.
+const CHECKS_MAX: usize = 8;
+/// Proposals that are checked while nobody waits for the result.
+const UNATTENDED_MAX: usize = 1_024;
+/// Proposals that are handed to validators at once.
+const FORWARDS_MAX: usize = 64;
 
-/// When a batch is sealed.
-#[derive(Debug, Clone, Copy)]
-pub struct SealRule {
-    /// After the first proposal, at the latest.
-    pub delay: Duration,
-    /// When it has so many proposals.
-    pub proposals: usize,
-    /// When it has so many bytes.
-    pub bytes: usize,
-}
-
-/// The way to the sealing task.
+/// The way to the sealing task, and the bounds of what goes on at once.
 #[derive(Debug, Clone)]
 pub struct Admission {
     sender: mpsc::Sender<Admitted>,
+    checks: Arc<Semaphore>,
+    unattended: Arc<Semaphore>,
+    forwards: Arc<Semaphore>,
 }
 
 /// A proposal on its way into a batch.
@@ -70,7 +67,14 @@ impl Admission {
     /// A way for `proposals_max` proposals, and its end.
     pub fn channel(proposals_max: usize) -> (Self, mpsc::Receiver<Admitted>) {
         let (sender, receiver) = mpsc::channel(proposals_max.max(1));
-        (Self { sender }, receiver)
+        let bound = |permits| Arc::new(Semaphore::new(permits));
+        let admission = Self {
+            sender,
+            checks: bound(CHECKS_MAX),
+            unattended: bound(UNATTENDED_MAX),
+            forwards: bound(FORWARDS_MAX),
+        };
+        (admission, receiver)
     }
 }
 
@@ -85,14 +89,76 @@ impl NodeContext {
     /// # Errors
     /// What is wrong with it, or `busy`.
     pub async fn admit(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
-        let result = self.try_admit(proposal).await;
+        let result = self.checked(move |node| node.examine(proposal)).await;
         if result.is_err() {
             self.telemetry.proposals_refused.inc();
         }
         result
     }
 
-    async fn try_admit(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
+    /// Admits a proposal while nobody waits for what comes of it.
+    ///
+    /// # Errors
+    /// `busy` when too many such are under way.
+    pub fn admit_unattended(self: &Arc<Self>, proposal: Proposal) -> Result<(), ApiError> {
+        let permit = self.admission.unattended.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| ApiError::busy("too many proposals are being checked", RETRY_MS))?;
+        let node = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = node.admit(proposal).await {
+                debug!(%error, "a proposal that nobody waits for was refused");
+            }
+            drop(permit);
+        });
+        Ok(())
+    }
+
+    /// Signs a proposal with a key of this node. Unless its lifetime is given, it is valid for some minutes, and for no longer
+    /// than half of what the network allows: a block's time may lie on either side of this node's clock.
+    ///
+    /// # Errors
+    /// What is wrong with the fields.
+    pub async fn sign(
+        self: &Arc<Self>,
+        key: &Keypair,
+        body: ProposalBody,
+        idempotency_key: String,
+        lifetime_ms: Option<u64>,
+    ) -> Result<Proposal, ApiError> {
+        let lifetime_ms = match lifetime_ms {
+            Some(given) => given,
+            None => self
+                .checked(|node| node.lifetime_max_ms())
+                .await?
+                .div_euclid(2)
+                .min(Submit::EXPIRY_MS_DEFAULT),
+        };
+        let expires_at_ms = unix_ms().saturating_add(lifetime_ms);
+        Ok(Proposal::sign(body, expires_at_ms, idempotency_key, key, &self.domain)?)
+    }
+
+    fn lifetime_max_ms(&self) -> Result<u64, ApiError> {
+        let ledger = self.ledger.read().map_err(|_| internal("a panic left the ledger half changed"))?;
+        Ok(ledger.parameters().get(Parameter::ProposalLifetimeMaxMs))
+    }
+
+    /// Runs a check where it may block: it takes time, and the executor may have locked the ledger. It runs to its end
+    /// even if nobody waits for it any more.
+    async fn checked<T: Send + 'static>(
+        self: &Arc<Self>,
+        check: impl FnOnce(&Arc<Self>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit: OwnedSemaphorePermit =
+            self.admission.checks.clone().acquire_owned().await.map_err(internal)?;
+        let node = self.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            check(&node)
+        });
+        checked.await.map_err(internal)?
+    }
+
+    fn examine(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
         if !proposal.verify(&self.domain) {
             return Err(ApiError::new(
                 ErrorCode::BadSignature,
@@ -103,34 +169,52 @@ impl NodeContext {
                 ),
             ));
         }
-        if let Some(known) = self.check(&proposal)? {
-            return Ok(Submitted::Known(Box::new(known)));
+        let is_validator = self.is_validator();
+        if !is_validator && self.connected_validators().is_empty() {
+            return Err(ApiError::new(
+                ErrorCode::Unavailable,
+                "this node is no validator and is connected to none; nothing was admitted, try again",
+            ));
         }
         let id = proposal.id();
         let bytes = proposal.encode().len();
         let proposal = Arc::new(proposal);
-        match self.mempool.enter(&proposal, id, u64::try_from(bytes).unwrap_or(u64::MAX)) {
-            Entered::Joined(id, receiver) => Ok(Submitted::Waiting(id, receiver)),
-            Entered::Conflict => Err(conflict()),
+        let receiver = match self.mempool.enter(&proposal, id, u64::try_from(bytes).unwrap_or(u64::MAX)) {
+            Entered::Joined(id, receiver) => return Ok(Submitted::Waiting(id, receiver)),
+            Entered::Conflict => return Err(conflict()),
             Entered::Full => {
-                Err(ApiError::busy("as many proposals wait for agreement as this node allows", RETRY_MS))
+                return Err(ApiError::busy(
+                    "as many proposals wait for agreement as this node allows",
+                    RETRY_MS,
+                ));
             }
-            Entered::New(receiver) => {
-                if self.is_validator() {
-                    self.seal_soon(proposal, bytes)?;
-                } else if let Err(error) = self.forward(&proposal).await {
-                    self.mempool.withdraw(&proposal);
-                    return Err(error);
-                }
-                Ok(Submitted::Waiting(id, receiver))
+            Entered::New(receiver) => receiver,
+        };
+        let admitted = match self.check(&proposal) {
+            Ok(Some(known)) => {
+                self.mempool.withdraw(&proposal, &Resolution::Executed(Box::new(known.clone())));
+                return Ok(Submitted::Known(Box::new(known)));
+            }
+            Ok(None) if is_validator => self.seal_soon(proposal.clone(), bytes),
+            Ok(None) => {
+                self.forward_soon(proposal.clone(), 0);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        match admitted {
+            Ok(()) => Ok(Submitted::Waiting(id, receiver)),
+            Err(error) => {
+                self.mempool.withdraw(&proposal, &Resolution::Refused(Box::new(error.clone())));
+                Err(error)
             }
         }
     }
 
+    /// Queues a proposal for the next batch.
     fn seal_soon(&self, proposal: Arc<Proposal>, bytes: usize) -> Result<(), ApiError> {
         self.admission.sender.try_send(Admitted { proposal, bytes }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(admitted) => {
-                self.mempool.withdraw(&admitted.proposal);
+            mpsc::error::TrySendError::Full(_) => {
                 ApiError::busy("proposals come in faster than they are batched", RETRY_MS)
             }
             mpsc::error::TrySendError::Closed(_) => {
@@ -159,42 +243,6 @@ impl NodeContext {
         }
     }
 
-    /// Hands a proposal to a validator.
-    async fn forward(&self, proposal: &Proposal) -> Result<(), ApiError> {
-        let question = Question::Forward(Bytes::from(proposal.encode())).encode();
-        let members: Vec<_> =
-            self.agreement.borrow().validators.members().iter().map(|member| member.validator).collect();
-        let mut connected: Vec<_> =
-            members.into_iter().filter(|validator| self.network.is_connected(validator)).collect();
-        // Spread the load: whose turn it is follows from the proposal.
-        let turn = usize::from(proposal.id().0[0]) % connected.len().max(1);
-        connected.rotate_left(turn);
-        for validator in connected.iter().take(FORWARD_TRIES) {
-            let answer = match self.network.request(validator, question.clone()).await {
-                Ok(answer) => Answer::decode(answer),
-                Err(error) => {
-                    debug!(%validator, %error, "a proposal could not be forwarded");
-                    continue;
-                }
-            };
-            match answer {
-                Ok(Answer::Forwarded(None)) => return Ok(()),
-                Ok(Answer::Forwarded(Some(error))) => {
-                    return Err(
-                        serde_json::from_str(&error).unwrap_or_else(|_| internal("a validator refused it"))
-                    );
-                }
-                Ok(Answer::Tip { .. } | Answer::Blocks(_) | Answer::Batches(_)) | Err(_) => {
-                    warn!(%validator, "a validator answered a forwarded proposal with nonsense");
-                }
-            }
-        }
-        Err(ApiError::new(
-            ErrorCode::Unavailable,
-            "this node is no validator, and no validator that it is connected to took the proposal; nothing was admitted, try again",
-        ))
-    }
-
     /// Offers a sealed or received batch to pool and driver; false when the pool did not take it.
     pub async fn take_batch(&self, batch: Arc<HeldBatch>, offer: Offer) -> Taken {
         let taken = self.pool.offer(batch.clone(), offer);
@@ -205,7 +253,8 @@ impl NodeContext {
     }
 }
 
-fn conflict() -> ApiError {
+/// The error when an idempotency key stands for another request.
+pub fn conflict() -> ApiError {
     ApiError::new(
         ErrorCode::Conflict,
         "the account used this idempotency key for another request; use a new key for a new request",
@@ -217,96 +266,11 @@ fn internal(error: impl std::fmt::Display) -> ApiError {
 }
 
 fn refusal(code: RejectCode, reason: String) -> ApiError {
-    match code {
-        RejectCode::Expired | RejectCode::ExpiryTooFar => ApiError::new(ErrorCode::Expired, reason),
-        _ => {
-            let mut error = ApiError::new(ErrorCode::InvalidArgument, reason);
-            error.field = Some(code.name().to_owned());
-            error
-        }
-    }
-}
-
-/// Seals admitted proposals into batches and spreads them, until the node stops.
-pub async fn seal_batches(node: Arc<NodeContext>, mut admitted: mpsc::Receiver<Admitted>, rule: SealRule) {
-    let author = node.node_key.validator_id();
-    // Restarts must not repeat a sequence number: equal numbers could make equal batches.
-    let mut sequence = unix_ms().saturating_mul(1_000);
-    while let Some(first) = admitted.recv().await {
-        let deadline = Instant::now() + rule.delay;
-        let mut bytes = first.bytes;
-        let mut proposals = vec![first];
-        while proposals.len() < rule.proposals && bytes < rule.bytes {
-            match tokio::time::timeout_at(deadline, admitted.recv()).await {
-                Ok(Some(next)) => {
-                    bytes += next.bytes;
-                    proposals.push(next);
-                }
-                Ok(None) | Err(_) => break,
-            }
-        }
-        for proposals in split(proposals) {
-            sequence += 1;
-            let proposals = proposals.iter().map(|admitted| (*admitted.proposal).clone()).collect();
-            let batch = Arc::new(HeldBatch::new(Batch { author, sequence, proposals }));
-            spread(&node, batch).await;
-        }
-    }
-}
-
-/// Cuts a list so that each part fits a batch. One proposal is at most an eighth of a batch, so each part has some.
-fn split(admitted: Vec<Admitted>) -> Vec<Vec<Admitted>> {
-    /// What the batch's own fields and the proposals' frames may add.
-    const OVERHEAD: usize = 4_096;
-    let mut parts = Vec::new();
-    let mut part = Vec::new();
-    let mut bytes = OVERHEAD;
-    for next in admitted {
-        let size = next.bytes + 8;
-        if !part.is_empty() && (bytes + size > Limits::BATCH_BYTES || part.len() >= Limits::BATCH_PROPOSALS) {
-            parts.push(std::mem::take(&mut part));
-            bytes = OVERHEAD;
-        }
-        bytes += size;
-        part.push(next);
-    }
-    if !part.is_empty() {
-        parts.push(part);
-    }
-    parts
-}
-
-async fn spread(node: &NodeContext, batch: Arc<HeldBatch>) {
-    let frame = PayloadFrame::Batch(batch.encoding.clone()).encode();
-    // Own batches are bounded by the mempool, so they need no share of the pool.
-    node.take_batch(batch, Offer::Named).await;
-    send_to_validators(node, &frame);
-}
-
-fn send_to_validators(node: &NodeContext, frame: &Bytes) {
-    let me = node.node_key.validator_id();
-    let members: Vec<_> =
-        node.agreement.borrow().validators.members().iter().map(|member| member.validator).collect();
-    for validator in members.into_iter().filter(|validator| *validator != me) {
-        if node.network.send(&validator, Lane::Payload, frame.clone()).is_err() {
-            node.telemetry.messages_not_sent.inc();
-        }
-    }
-}
-
-/// Announces this node's waiting batches again and again: a validator that missed one asks for it.
-pub async fn announce_batches(node: Arc<NodeContext>) {
-    let mut interval = tokio::time::interval(ANNOUNCE_INTERVAL);
-    let mut announced_before = std::collections::BTreeSet::new();
-    loop {
-        interval.tick().await;
-        let waiting = node.pool.digests_of(&node.node_key.validator_id(), ANNOUNCED_MAX);
-        // What came within the last interval is still on its way.
-        let old: Vec<_> =
-            waiting.iter().filter(|digest| announced_before.contains(*digest)).copied().collect();
-        if !old.is_empty() && node.is_validator() {
-            send_to_validators(&node, &PayloadFrame::Announce(old).encode());
-        }
-        announced_before = waiting.into_iter().collect();
-    }
+    let error = match code {
+        RejectCode::Expired => ApiError::new(ErrorCode::Expired, reason),
+        RejectCode::ExpiryTooFar => ApiError::new(ErrorCode::ExpiryTooFar, reason),
+        RejectCode::VoteClosed | RejectCode::EvidenceKnown => ApiError::new(ErrorCode::Conflict, reason),
+        _ => ApiError::new(ErrorCode::InvalidArgument, reason),
+    };
+    ApiError { reject_code: Some(code.name().to_owned()), ..error }
 }

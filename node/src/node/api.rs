@@ -1,8 +1,10 @@
 //! The node's side of the programming interface.
 //!
-//! Reads come from agreed state and the indexes as they were after the newest executed block; what they cost is bounded by
-//! their page.
+//! Reads come from agreed state and the indexes as they are after the newest executed block. Each item is read whole; a page
+//! is no snapshot: blocks may be executed while it is read, so its items are of its `read_height` or later. What reads cost
+//! is bounded by their page, and by how many go on at once.
 
+mod agreed;
 mod blocks;
 mod kv;
 mod proposals;
@@ -13,19 +15,28 @@ mod watch;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aegis_rpc::api::{
-    ApiError, BlockDetail, ErrorCode, KvEntry, NetworkStatus, NodeApi, Page, PageRequest, Peer,
-    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait,
-    WatchRequest, WatchStream,
+    ApiError, BlockDetail, ErrorCode, EvidenceInfo, KvEntry, NetworkStatus, NodeApi, Page, PageRequest,
+    ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission,
+    Submit, Validators, Wait, WatchRequest, WatchStream,
 };
 use aegis_types::{Height, ProposalId, ValidatorId};
 use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::context::NodeContext;
 
+/// Reads that go on at once. They share their threads with agreement, and a block that is read is decoded as a whole.
+const READS_MAX: usize = 16;
+/// How long a read waits for others to end before it is refused.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
+/// When a reader that found no room should try again.
+const READ_RETRY_MS: u64 = 500;
+
 /// The interface of a running node.
+#[derive(Clone)]
 pub struct Api {
     node: Arc<NodeContext>,
     started: Instant,
@@ -34,6 +45,7 @@ pub struct Api {
     /// Where the interface is served; known once it is.
     endpoint: Arc<OnceLock<Endpoint>>,
     data: std::path::PathBuf,
+    reads: Arc<Semaphore>,
 }
 
 /// Where clients find the interface.
@@ -53,7 +65,8 @@ impl Api {
         endpoint: Arc<OnceLock<Endpoint>>,
         data: std::path::PathBuf,
     ) -> Self {
-        Self { node, started: Instant::now(), names, endpoint, data }
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { node, started: Instant::now(), names, endpoint, data, reads }
     }
 
     /// Runs a read of the stores where it may block.
@@ -61,8 +74,32 @@ impl Api {
         &self,
         read: impl FnOnce(&NodeContext) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        let permit = tokio::time::timeout(READ_PATIENCE, self.reads.clone().acquire_owned()).await;
+        let permit = permit.map_err(|_| ApiError::busy("too many reads are under way", READ_RETRY_MS))?;
+        self.read_with(permit.map_err(internal)?, read).await
+    }
+
+    /// Like [`read`](Self::read), for callers whose number is bounded otherwise: it waits for its turn.
+    async fn read_in_turn<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&NodeContext) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let permit = self.reads.clone().acquire_owned().await.map_err(internal)?;
+        self.read_with(permit, read).await
+    }
+
+    /// The permit is given back when the reading ends, which may be after the client has gone.
+    async fn read_with<T: Send + 'static>(
+        &self,
+        permit: OwnedSemaphorePermit,
+        read: impl FnOnce(&NodeContext) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let node = self.node.clone();
-        tokio::task::spawn_blocking(move || read(&node)).await.map_err(internal)?
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&node)
+        });
+        reading.await.map_err(internal)?
     }
 }
 
@@ -82,11 +119,20 @@ impl NodeApi for Api {
     }
 
     async fn validators(&self) -> Result<Validators, ApiError> {
-        Ok(self.current_validators())
+        let pending = self.read(agreed::pending_validators).await?;
+        Ok(Validators { pending, ..self.current_validators() })
+    }
+
+    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError> {
+        self.read(agreed::parameters).await
+    }
+
+    async fn evidence(&self, page: PageRequest) -> Result<Page<EvidenceInfo>, ApiError> {
+        self.read(move |node| agreed::evidence(node, &page)).await
     }
 
     async fn submit(&self, request: Submit) -> Result<Submission, ApiError> {
-        submit::submit(&self.node, request).await
+        self.submit_proposal(request).await
     }
 
     async fn vote(
@@ -96,7 +142,7 @@ impl NodeApi for Api {
         wait: Wait,
         timeout_ms: u64,
     ) -> Result<Submission, ApiError> {
-        submit::vote(&self.node, id, approve, wait, timeout_ms).await
+        self.submit_vote(id, approve, wait, timeout_ms).await
     }
 
     async fn proposal(&self, id: ProposalId) -> Result<ProposalDetail, ApiError> {

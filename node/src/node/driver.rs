@@ -4,32 +4,35 @@
 //! carries out the rest. What queues up during a flush shares the next one, so no timer is needed to group commits.
 //! A flush that fails ends the thread, and with it the node: it never votes on what is not durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output};
 use aegis_p2p::{Lane, Network, Offence};
 use aegis_store::Journal;
-use aegis_types::{BatchRef, Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
-use anyhow::{Context as _, bail};
+use aegis_types::{Batch, BatchRef, Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
+use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::batches::{BatchPool, HeldBatch, Offer, Taken};
+use super::batches::{BatchPool, HeldBatch};
 use super::clock::Clock;
-use super::journal::Entry;
+use super::journal::{Entry, JournalId};
 use super::telemetry::Telemetry;
 
 /// Inputs handled in one turn: more would delay the first one's effects.
 const TURN_INPUTS: usize = 256;
+/// A turn takes no further input once it has so many bytes for the journal: one flush has a limit, and takes its time.
+const TURN_BYTES: u64 = 32 * 1024 * 1024;
 /// Messages from peers that may wait for the driver; further ones are dropped, which the protocol tolerates.
 pub const INPUTS_MAX: usize = 4_096;
 /// Blocks between driver and executor. The engine never lets more be underway, so neither side ever waits for the other.
 pub const BLOCKS_MAX: usize = 1_024;
-/// The journal is rewritten with what still binds once it has grown by so much.
+/// The journal is rewritten with what still binds once it has grown by so much, or by as much as that is.
 const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 /// How often the published status is refreshed while nothing changes but votes.
 const STATUS_INTERVAL: Duration = Duration::from_millis(50);
@@ -68,6 +71,8 @@ pub struct DecidedBlock {
     pub header: Header,
     /// Its commit certificate.
     pub certificate: Certificate,
+    /// The batches that the header names, in its order.
+    pub batches: Vec<Arc<HeldBatch>>,
 }
 
 /// What the driver wants from the asynchronous part of the node.
@@ -89,11 +94,9 @@ pub enum DriverRequest {
     },
     /// Submit a proof of equivocation.
     Evidence(Box<Vote>, Box<Vote>),
-    /// The validator set changed.
-    EpochEntered,
 }
 
-/// Requests that may wait; a full queue drops fetches, which the engine repeats.
+/// Requests that may wait. A full queue drops fetches, which the engine repeats, and lets evidence wait, which it does not.
 pub const REQUESTS_MAX: usize = 256;
 
 /// The driver's ends of the node's channels.
@@ -115,6 +118,8 @@ pub struct Ports {
 pub struct Driver {
     pub engine: Engine,
     pub journal: Journal,
+    /// The journal's name, which its checkpoints must keep.
+    pub journal_id: JournalId,
     /// Whether the journal has records that were not flushed.
     pub is_journal_dirty: bool,
     /// Batches that the journal holds already and that the engine is told of first.
@@ -125,6 +130,14 @@ pub struct Driver {
     pub clock: Clock,
     pub ports: Ports,
     pub stop: CancellationToken,
+}
+
+/// What handling inputs has yielded and is not carried out.
+#[derive(Default)]
+struct Turn {
+    outputs: Vec<Output>,
+    /// The batches of each block that the outputs commit. Taken at once: the engine does not have them any more.
+    payloads: BTreeMap<Height, Vec<Arc<HeldBatch>>>,
 }
 
 enum Wake {
@@ -144,7 +157,8 @@ impl Driver {
         self.resume()?;
         loop {
             let first = runtime.block_on(self.next_wake());
-            let mut outputs = Vec::new();
+            let mut turn = Turn::default();
+            let recorded = self.journal.bytes_since_checkpoint();
             let mut wake = Some(first);
             let mut handled = 0;
             let mut is_stopping = false;
@@ -154,19 +168,22 @@ impl Driver {
                         is_stopping = true;
                         break;
                     }
-                    next => self.handle(next, &mut outputs),
+                    next => self.handle(next, &mut turn)?,
                 }
                 handled += 1;
-                wake = if handled < TURN_INPUTS { self.ready_wake() } else { None };
+                let grown = self.journal.bytes_since_checkpoint().saturating_sub(recorded);
+                let is_full = handled >= TURN_INPUTS || grown >= TURN_BYTES;
+                wake = if is_full { None } else { self.ready_wake() };
             }
-            let height = self.engine.height();
-            self.persist(&outputs)?;
-            self.carry_out(outputs)?;
-            self.checkpoint_if_due()?;
-            if self.ports.status.borrow().tip.0 != height || published.elapsed() >= STATUS_INTERVAL {
+            self.persist(&turn.outputs)?;
+            if self.ports.status.borrow().tip.0 != self.engine.height()
+                || published.elapsed() >= STATUS_INTERVAL
+            {
                 self.ports.status.send_replace(self.engine.status());
                 published = Instant::now();
             }
+            self.carry_out(turn)?;
+            self.checkpoint_if_due()?;
             if is_stopping {
                 return Ok(());
             }
@@ -175,16 +192,21 @@ impl Driver {
 
     /// Tells the engine what was held before the restart.
     fn resume(&mut self) -> anyhow::Result<()> {
-        let mut outputs = Vec::new();
+        let mut turn = Turn::default();
         for reference in std::mem::take(&mut self.recovered) {
-            outputs.extend(self.engine.handle(self.clock.now(), Input::BatchAvailable(reference)));
+            self.tell(Input::BatchAvailable(reference), Vec::new(), &mut turn)?;
         }
-        self.persist(&outputs)?;
-        self.carry_out(outputs)
+        self.persist(&turn.outputs)?;
+        self.carry_out(turn)
     }
 
+    /// What begins the next turn. A deadline that has passed comes first: peers that never fall silent must not keep the
+    /// engine from leaving a silent leader. A turn has a bound, so a deadline never waits for more than one.
     async fn next_wake(&mut self) -> Wake {
         let tick = self.engine.deadline().map(|deadline| self.clock.until(deadline));
+        if tick.is_some_and(|delay| delay.is_zero()) && !self.stop.is_cancelled() {
+            return Wake::Tick;
+        }
         let tick = async {
             match tick {
                 Some(delay) => tokio::time::sleep(delay).await,
@@ -207,26 +229,44 @@ impl Driver {
         self.ports.inputs.try_recv().ok().map(Wake::Input)
     }
 
-    fn handle(&mut self, wake: Wake, outputs: &mut Vec<Output>) {
-        let now = self.clock.now();
+    fn handle(&mut self, wake: Wake, turn: &mut Turn) -> anyhow::Result<()> {
         let input = match wake {
             Wake::Input(DriverInput::Message { from, message }) => Input::Message { from, message },
             Wake::Input(DriverInput::Batch(batch)) => {
                 let reference = batch.reference;
+                if !self.pool.is_pending(&reference.digest) {
+                    return Ok(());
+                }
                 self.append(&Entry::Batch(batch));
                 Input::BatchAvailable(reference)
             }
-            Wake::Input(DriverInput::Synced(block)) => {
-                self.handle_synced(*block, outputs);
-                return;
-            }
+            Wake::Input(DriverInput::Synced(block)) => return self.handle_synced(*block, turn),
             Wake::Executed(ExecutedInput { height, state_root, next_epoch }) => {
                 Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }
             }
             Wake::Tick => Input::Tick,
-            Wake::Stop => return,
+            Wake::Stop => return Ok(()),
         };
-        outputs.extend(self.engine.handle(now, input));
+        self.tell(input, Vec::new(), turn)
+    }
+
+    /// Gives the engine an input. `brought` are batches that came with it, for the block that it may decide.
+    fn tell(&mut self, input: Input, brought: Vec<Batch>, turn: &mut Turn) -> anyhow::Result<()> {
+        let outputs = self.engine.handle(self.clock.now(), input);
+        let mut brought = Some(brought);
+        for output in &outputs {
+            if let Output::Committed { header, .. } = output {
+                let brought = brought.take().unwrap_or_default().into_iter();
+                let brought = brought.map(|batch| Arc::new(HeldBatch::new(batch))).collect();
+                let height = header.height;
+                let payload = self.pool.decide(header, brought).map_err(|digest| {
+                    anyhow!("batch {digest} of the decided block {height} is gone; please report this")
+                })?;
+                turn.payloads.insert(height, payload);
+            }
+        }
+        turn.outputs.extend(outputs);
+        Ok(())
     }
 
     fn append(&mut self, entry: &Entry) {
@@ -234,23 +274,15 @@ impl Driver {
         self.is_journal_dirty = true;
     }
 
-    /// Offers a block's batches to the pool, and takes those that were new back out if the engine refuses the block.
-    fn handle_synced(&mut self, block: CommittedBlock, outputs: &mut Vec<Output>) {
+    /// Takes a block from a peer if it is the next one. Its batches count for nothing before the engine has found its
+    /// certificate right.
+    fn handle_synced(&mut self, block: CommittedBlock, turn: &mut Turn) -> anyhow::Result<()> {
         let CommittedBlock { header, certificate, batches } = block;
-        let height = header.height;
-        let mut added = Vec::new();
-        for batch in batches {
-            let batch = Arc::new(HeldBatch::new(batch));
-            let digest = batch.reference.digest;
-            if self.pool.offer(batch, Offer::Named) == Taken::New {
-                added.push(digest);
-            }
+        if header.height != self.engine.height().next() {
+            return Ok(());
         }
         let input = Input::Synced { header: Box::new(header), certificate: Box::new(certificate) };
-        outputs.extend(self.engine.handle(self.clock.now(), input));
-        if self.engine.height() < height {
-            self.pool.withdraw(&added);
-        }
+        self.tell(input, batches, turn)
     }
 
     /// Makes everything durable that the outputs, or a batch's acceptance, promise.
@@ -269,7 +301,8 @@ impl Driver {
         Ok(())
     }
 
-    fn carry_out(&mut self, outputs: Vec<Output>) -> anyhow::Result<()> {
+    fn carry_out(&mut self, turn: Turn) -> anyhow::Result<()> {
+        let Turn { outputs, mut payloads } = turn;
         for output in outputs {
             match output {
                 Output::Persist(_) => {}
@@ -277,7 +310,9 @@ impl Driver {
                 Output::Broadcast(message) => self.broadcast(&message.encode().into()),
                 Output::Committed { header, certificate } => {
                     self.telemetry.committed_height.set(gauge_value(header.height.0));
-                    if self.ports.decided.blocking_send(DecidedBlock { header, certificate }).is_err() {
+                    let batches = payloads.remove(&header.height).unwrap_or_default();
+                    let block = DecidedBlock { header, certificate, batches };
+                    if self.ports.decided.blocking_send(block).is_err() {
                         // The executor has stopped: so does the node, for the executor's reason.
                         self.stop.cancel();
                     }
@@ -291,7 +326,9 @@ impl Driver {
                 Output::Evidence { first, second } => {
                     self.telemetry.evidence.inc();
                     warn!(validator = %first.validator, height = %first.content.height, "a validator voted for two blocks");
-                    self.request(DriverRequest::Evidence(first, second));
+                    if self.ports.requests.blocking_send(DriverRequest::Evidence(first, second)).is_err() {
+                        self.stop.cancel();
+                    }
                 }
                 Output::Misbehaviour { peer, reason } => {
                     self.telemetry.misbehaviours.inc();
@@ -301,7 +338,8 @@ impl Driver {
                 Output::Event(event) => self.note(event),
                 Output::Diverged { height, certified, computed } => bail!(
                     "a quorum certified state root {certified} at height {height}, but this node computed {computed}: \
-                     its state is damaged; stop it, set its data folder aside and let it sync again"
+                     its state is damaged; stop it, set the folders clog and kv of its data folder aside (not wal, which \
+                     holds its votes) and let it sync again"
                 ),
             }
         }
@@ -343,25 +381,24 @@ impl Driver {
                 self.telemetry.view.set(0);
                 self.telemetry.epoch.set(gauge_value(epoch.0));
                 info!(%epoch, validators = self.engine.validators().len(), "entered epoch");
-                self.request(DriverRequest::EpochEntered);
             }
         }
     }
 
     /// Drops what no longer binds from the journal, once that is worth it.
     fn checkpoint_if_due(&mut self) -> anyhow::Result<()> {
-        if self.journal.bytes_since_checkpoint() < CHECKPOINT_BYTES {
+        let grown = self.journal.bytes_since_checkpoint();
+        if grown < CHECKPOINT_BYTES || grown < self.pool.size().1 {
             return Ok(());
         }
         let Some(records) = self.engine.live_records() else { return Ok(()) };
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
-        let live: Vec<Vec<u8>> = batches
-            .chain(records.into_iter().map(Box::new).map(Entry::Record))
-            .map(|entry| entry.encode())
-            .collect();
+        let live = std::iter::once(Entry::Founded(self.journal_id))
+            .chain(batches)
+            .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal
-            .checkpoint(live.iter().map(Vec::as_slice))
+            .checkpoint(live.map(|entry| entry.encode()))
             .context("the vote journal cannot be written, so this node must not vote")
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aegis_consensus::Message;
 use aegis_p2p::{EventReceiver, GossipId, Lane, NetworkEvent, Offence, Topic, Verdict};
-use aegis_types::{Canonical, CommittedBlock, Hash, ValidatorId};
+use aegis_types::{Canonical, CommittedBlock, Hash, ValidatorId, VoteKind};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 use super::batches::{HeldBatch, Offer, Taken};
 use super::context::NodeContext;
 use super::driver::{DriverInput, gauge_value};
-use super::serve;
 use super::wire::{Answer, DIGESTS_MAX, PayloadFrame, Question};
+use super::{serve, state};
 
 /// Batches whose signatures are checked at once or wait for it: some 10 MB of proposals.
 const BATCH_CHECKS_MAX: usize = 64;
@@ -24,12 +24,17 @@ const BATCH_CHECKS_MAX: usize = 64;
 const BLOCK_CHECKS_MAX: usize = 16;
 /// Questions that are answered at once.
 const ANSWERS_MAX: usize = 64;
+/// Announced batches are fetched from so many peers at once. What is not fetched is announced again.
+const FETCHES_MAX: usize = 32;
+/// A gossiped block so far below the tip is not worth a check, and is passed on to nobody: whoever lacks it asks for it.
+const OLD_BLOCKS: u64 = 64;
 
 struct Desk {
     node: Arc<NodeContext>,
     batch_checks: Arc<Semaphore>,
     block_checks: Arc<Semaphore>,
     answers: Arc<Semaphore>,
+    fetches: Arc<Semaphore>,
 }
 
 /// Handles events until the network stops.
@@ -39,10 +44,13 @@ pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
         batch_checks: Arc::new(Semaphore::new(BATCH_CHECKS_MAX)),
         block_checks: Arc::new(Semaphore::new(BLOCK_CHECKS_MAX)),
         answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
+        fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
     };
     while let Some(event) = events.recv().await {
         match event {
-            NetworkEvent::Message { from, lane: Lane::Consensus, frame } => desk.on_consensus(from, &frame),
+            NetworkEvent::Message { from, lane: Lane::Consensus, frame } => {
+                desk.on_consensus(from, &frame).await;
+            }
             NetworkEvent::Message { from, lane: Lane::Payload, frame } => desk.on_payload(from, frame),
             NetworkEvent::Gossip { id, topic: Topic::Blocks, from, message } => {
                 desk.on_block(id, from, message)
@@ -67,6 +75,7 @@ pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
             }
             NetworkEvent::PeerDisconnected { peer } => {
                 info!(%peer, "peer disconnected");
+                desk.node.sync.forget(&peer);
                 desk.count_peers();
             }
             NetworkEvent::DirectReady { peer } => debug!(%peer, "direct streams ready"),
@@ -81,12 +90,14 @@ impl Desk {
         self.node.telemetry.peers.set(gauge_value(peers));
     }
 
-    fn on_consensus(&self, from: ValidatorId, frame: &[u8]) {
+    /// Hands a message to the driver. Waiting for room here leaves the rest in the network's queues, which are fair to all
+    /// peers; dropping it instead would let one peer's flood push out the others' votes.
+    async fn on_consensus(&self, from: ValidatorId, frame: &[u8]) {
         match Message::decode(frame) {
             Ok(message) => {
                 let input = DriverInput::Message { from, message: Box::new(message) };
-                if self.node.inputs.try_send(input).is_err() {
-                    self.node.telemetry.messages_not_handled.inc();
+                if self.node.inputs.send(input).await.is_err() {
+                    debug!("the driver has stopped");
                 }
             }
             Err(error) => {
@@ -99,12 +110,7 @@ impl Desk {
     fn on_payload(&self, from: ValidatorId, frame: Bytes) {
         match PayloadFrame::decode(frame) {
             Ok(PayloadFrame::Batch(encoding)) => self.on_batch(from, encoding),
-            Ok(PayloadFrame::Announce(digests)) => {
-                let missing = self.node.pool.missing(&digests);
-                if !missing.is_empty() {
-                    tokio::spawn(fetch_batches(self.node.clone(), missing, from, Offer::Spread));
-                }
-            }
+            Ok(PayloadFrame::Announce(digests)) => self.on_announcement(from, &digests),
             Err(error) => {
                 warn!(peer = %from, %error, "a peer sent a malformed payload frame");
                 self.node.network.report(&from, Offence::Malformed);
@@ -112,7 +118,25 @@ impl Desk {
         }
     }
 
+    fn on_announcement(&self, from: ValidatorId, digests: &[Hash]) {
+        let Some(offer) = spread_offer(&self.node, &from) else { return };
+        let missing = self.node.pool.missing(digests);
+        if missing.is_empty() {
+            return;
+        }
+        let Ok(permit) = self.fetches.clone().try_acquire_owned() else {
+            self.node.telemetry.messages_not_handled.inc();
+            return;
+        };
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            fetch_batches(node, missing, from, offer).await;
+            drop(permit);
+        });
+    }
+
     fn on_batch(&self, from: ValidatorId, encoding: Bytes) {
+        let Some(offer) = spread_offer(&self.node, &from) else { return };
         let Ok(permit) = self.batch_checks.clone().try_acquire_owned() else {
             // It is announced again.
             self.node.telemetry.messages_not_handled.inc();
@@ -120,7 +144,7 @@ impl Desk {
         };
         let node = self.node.clone();
         tokio::spawn(async move {
-            accept_batch(&node, from, encoding, Offer::Spread, Sender::Author).await;
+            accept_batch(&node, from, encoding, offer).await;
             drop(permit);
         });
     }
@@ -144,7 +168,16 @@ async fn judge_block(node: &Arc<NodeContext>, from: ValidatorId, message: Bytes)
     let checking = node.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let block = CommittedBlock::decode(&message).ok()?;
-        let validators = checking.agreement.borrow().validators.clone();
+        if block.certificate.content.kind != VoteKind::Commit {
+            return None;
+        }
+        let (tip, validators) = {
+            let agreement = checking.agreement.borrow();
+            (agreement.tip.0, agreement.validators.clone())
+        };
+        if tip.distance_above(block.header.height) > OLD_BLOCKS {
+            return Some((block, false));
+        }
         if block.header.epoch != validators.epoch() {
             return Some((block, false));
         }
@@ -167,46 +200,33 @@ async fn judge_block(node: &Arc<NodeContext>, from: ValidatorId, message: Bytes)
             node.sync.want(height, from);
         }
     }
+    if is_verified {
+        node.sync.prove(height);
+    }
     // A block of another epoch may be right; whoever is there can tell.
     if is_verified { Verdict::Accept } else { Verdict::Ignore }
 }
 
-/// Who delivered a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    /// Its author, unasked.
-    Author,
-    /// Anybody, because it was asked for by digest.
-    Asked,
+/// How a peer's own batches are offered: not at all unless it is a validator, now or from the next epoch on.
+fn spread_offer(node: &NodeContext, from: &ValidatorId) -> Option<Offer> {
+    let standing = node.standing.borrow();
+    let agreement = node.agreement.borrow();
+    let next = standing.next_epoch.as_ref().map(|next| &next.validators);
+    let is_validator =
+        agreement.validators.contains(from) || next.is_some_and(|validators| validators.contains(from));
+    let validators = agreement.validators.len().max(next.map_or(0, |validators| validators.len()));
+    is_validator.then_some(Offer::Spread { validators })
 }
 
 /// Checks a batch and takes it into the pool.
-async fn accept_batch(
-    node: &Arc<NodeContext>,
-    from: ValidatorId,
-    encoding: Bytes,
-    offer: Offer,
-    sender: Sender,
-) {
+async fn accept_batch(node: &Arc<NodeContext>, from: ValidatorId, encoding: Bytes, offer: Offer) {
     let checking = node.clone();
-    let checked = tokio::task::spawn_blocking(move || {
-        let batch = HeldBatch::decode(encoding).map_err(|error| error.to_string())?;
-        if sender == Sender::Author && batch.batch.author != from {
-            return Err("it is not the sender's own".to_owned());
-        }
-        if checking.pool.missing(&[batch.reference.digest]).is_empty() && offer == Offer::Spread {
-            return Ok(None);
-        }
-        let seed: [u8; 32] = rand::random();
-        batch.batch.verify(&checking.domain, seed).map_err(|error| error.to_string())?;
-        Ok(Some(Arc::new(batch)))
-    })
-    .await;
+    let checked = tokio::task::spawn_blocking(move || check_batch(&checking, from, encoding, offer)).await;
     match checked {
         Ok(Ok(Some(batch))) => {
             let digest = batch.reference.digest;
-            if node.take_batch(batch, offer).await == Taken::ShareUsedUp {
-                debug!(peer = %from, %digest, "a batch was refused: its author's share is used up");
+            if node.take_batch(batch, offer).await == Taken::NoRoom {
+                debug!(peer = %from, %digest, "a batch was refused: there is no room for more of its author");
             }
         }
         Ok(Ok(None)) => {}
@@ -216,6 +236,37 @@ async fn accept_batch(
         }
         Err(error) => warn!(%error, "a batch could not be checked"),
     }
+}
+
+/// A batch that is worth offering to the pool; none for one that is known or has no room.
+fn check_batch(
+    node: &NodeContext,
+    from: ValidatorId,
+    encoding: Bytes,
+    offer: Offer,
+) -> Result<Option<Arc<HeldBatch>>, String> {
+    let batch = HeldBatch::decode(encoding).map_err(|error| error.to_string())?;
+    let is_spread = matches!(offer, Offer::Spread { .. });
+    if is_spread && batch.batch.author != from {
+        return Err("it is not the sender's own".to_owned());
+    }
+    if node.pool.judge(&batch.reference, offer) != Taken::New {
+        return Ok(None);
+    }
+    // The pool remembers what was decided lately, the index all of it.
+    if is_spread {
+        match state::is_batch_executed(node.kv.as_ref(), &batch.reference.digest) {
+            Ok(false) => {}
+            Ok(true) => return Ok(None),
+            Err(error) => {
+                warn!(%error, "the index of executed batches cannot be read");
+                return Ok(None);
+            }
+        }
+    }
+    let seed: [u8; 32] = rand::random();
+    batch.batch.verify(&node.domain, seed).map_err(|error| error.to_string())?;
+    Ok(Some(Arc::new(batch)))
 }
 
 /// Obtains batches by digest from a peer.
@@ -238,7 +289,7 @@ pub async fn fetch_batches(node: Arc<NodeContext>, digests: Vec<Hash>, from: Val
                 node.network.report(&from, Offence::Invalid);
                 return;
             }
-            accept_batch(&node, from, encoding, offer, Sender::Asked).await;
+            accept_batch(&node, from, encoding, offer).await;
         }
     }
 }

@@ -7,16 +7,17 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use aegis_ledger::{Ledger, LedgerEvent, Outcome, Receipt};
+use aegis_ledger::{Ledger, LedgerEvent, Outcome, Receipt, RejectCode};
 use aegis_p2p::{MAX_GOSSIP_BYTES, Network, Topic};
 use aegis_rpc::api::WatchEvent;
 use aegis_store::{CommittedLog, KvStore, Op, Table};
 use aegis_types::{Canonical, CommittedBlock, ValidatorId};
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use super::batches::BatchPool;
+use super::closings;
 use super::driver::{DecidedBlock, ExecutedInput, gauge_value};
 use super::mempool::Mempool;
 use super::state::{self, IndexedProposal, Standing, StateView};
@@ -51,15 +52,30 @@ impl Execution {
     /// Executes the next block and writes all that follows from it in one transaction.
     ///
     /// # Errors
-    /// When the store fails or the block does not follow: both end the node.
+    /// When the store fails or the block does not follow: both end the node. The ledger may be ahead of the store then.
     pub fn execute(&mut self, block: &CommittedBlock) -> anyhow::Result<ExecutedBlock> {
-        let mut ledger = self.ledger.write().map_err(|_| anyhow!("a panic left the ledger half changed"))?;
-        let applied = ledger.apply(&StateView(self.kv.as_ref()), block)?;
+        let Self { ledger, kv, standing } = self;
+        let header = &block.header;
+        if header.parent != standing.digest {
+            bail!(
+                "block {} follows {}, but the block before it is {}: the committed log is not of this chain; use the genesis \
+                 file that the data was made with, or set the data folder aside and sync again",
+                header.height,
+                header.parent,
+                standing.digest
+            );
+        }
+        // Released before the commit: until then readers find a store that is one block behind the ledger. What they ask,
+        // whether a proposal may be admitted, was as uncertain a moment earlier; the block that orders it decides.
+        let applied = ledger
+            .write()
+            .map_err(|_| anyhow!("a panic left the ledger half changed"))?
+            .apply(&StateView(kv.as_ref()), block)?;
         let next_epoch = applied.next_epoch.clone().map(|next| aegis_consensus::NextEpoch {
             validators: next.validators,
             parameters: next.parameters,
         });
-        let standing = self.standing.after(block, applied.state_root, next_epoch)?;
+        let after = standing.after(block, applied.state_root, next_epoch)?;
         let mut ops: Vec<Op> = applied
             .changes
             .into_iter()
@@ -68,20 +84,20 @@ impl Execution {
                 None => Op::Delete { table: Table::State, key: change.key },
             })
             .collect();
-        let rows = index_rows(block, &applied.receipts);
-        let closings = hub::closings(applied.height, &applied.events);
-        ops.extend(index_ops(block, &rows));
+        let mut rows = index_rows(block, &applied.receipts, &applied.events);
+        let done = (applied.receipts.as_slice(), applied.events.as_slice());
+        let closings = closings::record(kv.as_ref(), block, &standing.epoch.validators, done, &mut rows)?;
+        ops.extend(index_ops(kv.as_ref(), block, &rows)?);
+        ops.extend(header.batches.iter().map(|batch| state::batch_op(&batch.digest)));
         ops.push(put(state::root_key(applied.height), applied.state_root.0.to_vec()));
-        if !closings.is_empty() {
-            ops.push(put(state::closings_key(applied.height), serde_json::to_vec(&closings)?));
+        ops.extend(closings::ops(applied.height, &closings));
+        if after.origin != standing.origin {
+            ops.push(state::validators_op(&after.epoch.validators));
         }
-        if standing.origin != self.standing.origin {
-            ops.push(state::validators_op(&standing.epoch.validators));
-        }
-        ops.push(state::standing_op(&standing));
-        self.kv.commit(&ops).context("the state store cannot be written")?;
-        self.standing = standing;
-        let watch_events = hub::block_events(block, &rows, applied.state_root, closings);
+        ops.push(state::standing_op(&after));
+        kv.commit(&ops).context("the state store cannot be written")?;
+        *standing = after;
+        let watch_events = hub::block_events(block, &rows, applied.state_root, &closings)?;
         Ok(ExecutedBlock { receipts: applied.receipts, events: applied.events, watch_events })
     }
 }
@@ -90,7 +106,7 @@ fn put(key: Vec<u8>, value: Vec<u8>) -> Op {
     Op::Put { table: Table::Index, key, value }
 }
 
-fn index_rows(block: &CommittedBlock, receipts: &[Receipt]) -> Vec<IndexedProposal> {
+fn index_rows(block: &CommittedBlock, receipts: &[Receipt], events: &[LedgerEvent]) -> Vec<IndexedProposal> {
     let proposals = block.batches.iter().flat_map(|batch| &batch.proposals);
     let row = |(proposal, receipt): (&aegis_types::Proposal, &Receipt)| {
         let mut row = IndexedProposal {
@@ -103,6 +119,7 @@ fn index_rows(block: &CommittedBlock, receipts: &[Receipt]) -> Vec<IndexedPropos
         match &receipt.outcome {
             Outcome::Applied { version } => {
                 row.outcome = 1;
+                row.removal_version = removal_version(events.get(receipt.events.clone()).unwrap_or_default());
                 row.version_plus_one = version.map_or(0, |version| version.saturating_add(1));
             }
             Outcome::Opened { deadline_ms } => {
@@ -124,19 +141,43 @@ fn index_rows(block: &CommittedBlock, receipts: &[Receipt]) -> Vec<IndexedPropos
     proposals.zip(receipts).map(row).collect()
 }
 
-fn index_ops(block: &CommittedBlock, rows: &[IndexedProposal]) -> Vec<Op> {
+/// The version that the removal of a key counted as; 0 when none was removed.
+fn removal_version(events: &[LedgerEvent]) -> u64 {
+    let version = |event: &LedgerEvent| match event {
+        LedgerEvent::KvChanged { version, value: None, .. } => Some(*version),
+        _ => None,
+    };
+    events.iter().find_map(version).unwrap_or_default()
+}
+
+fn index_ops(kv: &dyn KvStore, block: &CommittedBlock, rows: &[IndexedProposal]) -> anyhow::Result<Vec<Op>> {
     use prost::Message as _;
     let height = block.header.height;
     let mut ops = Vec::with_capacity(rows.len() * 2);
     for (position, row) in (0_u32..).zip(rows) {
         ops.push(put(state::proposal_key(height, position), row.encode_to_vec()));
-        let Ok(id) = row.id() else { continue };
-        // Where a proposal stands is where it first took effect; a copy ordered again is a duplicate.
-        if row.outcome != 4 {
-            ops.push(put(state::place_key(&id), state::place_value(height, position)));
+        if is_its_place(kv, row)? {
+            ops.push(put(state::place_key(&row.id()?), state::place_value(height, position)));
         }
     }
-    ops
+    Ok(ops)
+}
+
+/// Whether this is where a proposal stands: where it first had a result that lasts. A copy that is ordered again is a
+/// duplicate, or expired once the first result is forgotten; neither says what became of the proposal.
+fn is_its_place(kv: &dyn KvStore, row: &IndexedProposal) -> anyhow::Result<bool> {
+    let leaves_no_trace = RejectCode::ALL.iter().any(|code| !code.is_remembered() && code.name() == row.code);
+    match row.outcome {
+        4 => Ok(false),
+        3 if leaves_no_trace => Ok(state::place_of(kv, &row.id()?)?.is_none()),
+        _ => Ok(true),
+    }
+}
+
+fn assemble(decided: DecidedBlock) -> CommittedBlock {
+    let DecidedBlock { header, certificate, batches } = decided;
+    let batches = batches.iter().map(|held| held.batch.clone()).collect();
+    CommittedBlock { header, certificate, batches }
 }
 
 /// Execution with its log, its channels and those who want to know.
@@ -166,10 +207,10 @@ impl Executor {
         let mut expired = Instant::now();
         let mut unflushed = 0;
         while let Some(first) = self.decided.blocking_recv() {
-            let mut blocks = vec![self.assemble(first)?];
+            let mut blocks = vec![assemble(first)];
             while blocks.len() < BLOCKS_PER_FLUSH {
                 let Ok(next) = self.decided.try_recv() else { break };
-                blocks.push(self.assemble(next)?);
+                blocks.push(assemble(next));
             }
             let mut encodings = Vec::with_capacity(blocks.len());
             for block in &blocks {
@@ -195,17 +236,6 @@ impl Executor {
             }
         }
         self.execution.kv.flush().context("the state store cannot be flushed")
-    }
-
-    fn assemble(&self, decided: DecidedBlock) -> anyhow::Result<CommittedBlock> {
-        let DecidedBlock { header, certificate } = decided;
-        let mut batches = Vec::with_capacity(header.batches.len());
-        for named in &header.batches {
-            let held = self.pool.get(&named.digest);
-            let held = held.ok_or_else(|| anyhow!("batch {} of a decided block is gone", named.digest))?;
-            batches.push(held.batch.clone());
-        }
-        Ok(CommittedBlock { header, certificate, batches })
     }
 
     fn execute(&mut self, block: &CommittedBlock, encoding: Vec<u8>) -> anyhow::Result<()> {
@@ -249,5 +279,82 @@ impl Executor {
             // Without a peer that listens there is nothing to do.
             let _ = self.network.publish(Topic::Blocks, encoding.into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{Parameter, ProposalBody};
+
+    use super::*;
+    use crate::node::testing::{Chain, batch_digest, put};
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+    #[test]
+    fn a_block_that_does_not_follow_is_refused_and_changes_nothing() {
+        let mut chain = Chain::new();
+        let mut execution = chain.execution();
+        let mut block = chain.add(10, Vec::new());
+        block.header.parent = aegis_types::Hash([7; 32]);
+        assert!(execution.execute(&block).is_err());
+        execution.execute(&chain.blocks[0]).unwrap();
+        assert_eq!(execution.standing.executed.height, block.header.height);
+    }
+
+    #[test]
+    fn a_proposal_keeps_its_place_when_it_is_ordered_again_after_its_first_result_was_forgotten() {
+        let mut chain = Chain::new();
+        let mut execution = chain.execution();
+        let proposal = chain.proposal(put("k"));
+        let id = proposal.id();
+        let first = chain.add(10, vec![proposal.clone()]);
+        execution.execute(&first).unwrap();
+        let place = state::place_of(execution.kv.as_ref(), &id).unwrap();
+        assert_eq!(place, Some((first.header.height, 0)));
+
+        let again = execution.execute(&chain.add(2 * DAY_MS, vec![proposal])).unwrap();
+        assert!(matches!(&again.receipts[0].outcome, Outcome::Rejected { code: RejectCode::Expired, .. }));
+        assert_eq!(state::place_of(execution.kv.as_ref(), &id).unwrap(), place);
+    }
+
+    #[test]
+    fn a_proposal_that_first_came_too_early_stands_where_it_took_effect() {
+        let mut chain = Chain::new();
+        let mut execution = chain.execution();
+        let (domain, lifetime) = (chain.genesis.domain(), Parameter::ProposalLifetimeMaxMs.range().default);
+        let expires = chain.now_ms() + lifetime + 1_000;
+        let proposal = aegis_types::Proposal::sign(put("k"), expires, "key", &chain.key, &domain).unwrap();
+        execution.execute(&chain.add(10, vec![proposal.clone()])).unwrap();
+        let second = chain.add(10_000, vec![proposal.clone()]);
+        execution.execute(&second).unwrap();
+        let place = state::place_of(execution.kv.as_ref(), &proposal.id()).unwrap();
+        assert_eq!(place, Some((second.header.height, 0)));
+    }
+
+    #[test]
+    fn executed_batches_and_ended_votes_have_rows_of_their_own() {
+        let mut chain = Chain::new();
+        let mut execution = chain.execution();
+        let text = |title: &str| ProposalBody::Text { title: title.into(), text: "text".into() };
+        let proposal = |title: &str| {
+            let key = format!("key-{title}");
+            let expires = chain.now_ms() + 60_000;
+            aegis_types::Proposal::sign(text(title), expires, key, &chain.key, &chain.genesis.domain())
+                .unwrap()
+        };
+        let opening = vec![proposal("one"), proposal("two")];
+        let first = chain.add(10, opening);
+        execution.execute(&first).unwrap();
+        let kv = execution.kv.clone();
+        assert!(state::is_batch_executed(kv.as_ref(), &batch_digest(&first)).unwrap());
+
+        let last = chain.add(DAY_MS, Vec::new());
+        execution.execute(&last).unwrap();
+        chain.add(10, Vec::new());
+        execution.execute(&chain.blocks[2]).unwrap();
+        let rows = |height| state::closing_rows(kv.as_ref(), height).unwrap().len();
+        assert_eq!((rows(first.header.height), rows(last.header.height)), (0, 2));
+        assert_eq!(rows(last.header.height.next()), 0);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A Prepare says "I hold this block's batches", so a batch becomes durable in the same journal, with the same flush, as
 //! the votes that follow from it.
+//!
+//! A journal begins with its name, which also stands in the home beside the data folder. A home that has a name and no
+//! journal of that name has lost what it voted for: it must not vote, however empty its data folder is.
 
 use std::sync::Arc;
 
@@ -13,6 +16,11 @@ use super::batches::HeldBatch;
 
 const RECORD: u8 = 1;
 const BATCH: u8 = 2;
+const FOUNDED: u8 = 3;
+
+/// The name of a journal: random, so that no two journals share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalId(pub [u8; 16]);
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub enum Entry {
     Record(Box<Record>),
     /// A held batch.
     Batch(Arc<HeldBatch>),
+    /// The journal's name.
+    Founded(JournalId),
 }
 
 impl Entry {
@@ -29,6 +39,7 @@ impl Entry {
         match self {
             Self::Record(record) => tagged(RECORD, &record.encode()),
             Self::Batch(batch) => tagged(BATCH, &batch.encoding),
+            Self::Founded(id) => tagged(FOUNDED, &id.0),
         }
     }
 
@@ -44,6 +55,7 @@ impl Entry {
                 let batch = HeldBatch::decode(Bytes::copy_from_slice(batch)).context(HELP)?;
                 Ok(Self::Batch(Arc::new(batch)))
             }
+            Some((&FOUNDED, id)) => Ok(Self::Founded(JournalId(id.try_into().context(HELP)?))),
             Some(_) | None => bail!(HELP),
         }
     }

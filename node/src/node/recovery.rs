@@ -1,25 +1,28 @@
 //! Start from what is on disk.
 //!
 //! The committed log is the truth about state, the vote journal about promises. The state store is derived: when it is
-//! damaged or does not match what its own row says, it is set aside and built again from the log.
+//! damaged or does not match what its own row says, it is set aside and built again from the log. Each block that is
+//! executed is checked against the digest of the one before, the first one against the genesis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use aegis_consensus::{Engine, Record, Start, Tip};
-use aegis_ledger::Ledger;
+use aegis_ledger::{Ledger, LedgerError};
 use aegis_store::{
-    CommittedLog, DataDir, Journal, KvStore, LogReader, Op, SegmentOptions, SledKv, StoreError, Table,
+    CommittedLog, DataDir, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError, Table,
 };
-use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Height, Keypair, Parameter};
+use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
 use anyhow::{Context as _, bail};
 use tracing::{info, warn};
 
-use super::batches::{BatchPool, Offer, Taken};
+use super::batches::{BatchPool, HeldBatch, Offer, Taken};
 use super::clock::Clock;
 use super::executor::Execution;
-use super::journal::Entry;
+use super::journal::{Entry, JournalId};
 use super::state::{self, Standing, StateView};
+use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
 const ROOTS: u64 = 512;
@@ -38,11 +41,13 @@ pub struct Recovered {
     /// Batches of the journal that are not ordered yet. The engine does not know them: what it says to them must be made
     /// durable, and that is the driver's work.
     pub batches: Vec<BatchRef>,
+    /// The journal's name.
+    pub journal_id: JournalId,
 }
 
 /// What recovery needs to know.
 pub struct RecoverOptions<'a> {
-    pub data: &'a std::path::Path,
+    pub home: &'a Home,
     pub genesis: &'a Genesis,
     pub node_key: &'a Keypair,
     pub store: &'a aegis_config::StoreSection,
@@ -54,57 +59,105 @@ pub struct RecoverOptions<'a> {
 /// # Errors
 /// When the folder is in use, belongs to another network, or is damaged where it cannot be rebuilt.
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
-    let RecoverOptions { data, genesis, node_key, store, clock } = options;
-    let data_dir = DataDir::open(data)?;
-    let (journal, entries) = Journal::open(
+    let RecoverOptions { home, genesis, node_key, store, clock } = options;
+    let data_dir = DataDir::open(&home.data_path())?;
+    let (mut journal, entries) = Journal::open(
         &data_dir.journal_dir(),
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
     let log =
         CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
-    let execution = open_state(&data_dir, genesis, &log.reader(), &log, store.cache.bytes())?;
-    let pool = BatchPool::default();
+    let State { execution, roots } = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
     let mut records = Vec::new();
     let mut batches = Vec::new();
+    let mut founded = None;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
+            Entry::Founded(id) => founded = Some(id),
         }
     }
-    forget_recent(&pool, &log.reader(), execution.standing.executed.height)?;
-    let engine = recover_engine(&execution, &log, records, node_key, genesis, *clock)?;
-    if journal.is_new() && log.last().is_some() && engine.status().is_member {
+    let journal_id = match founded {
+        Some(id) => recognise_journal(id, home, &data_dir)?,
+        None => found_journal(&mut journal, home, &data_dir, log.last().is_none())?,
+    };
+    let (pool, batches) = recover_batches(&execution, &records, batches)?;
+    let engine = recover_engine(&execution, roots, &log, records, node_key, genesis, *clock)?;
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id })
+}
+
+/// Compares the journal's name with the one that the home remembers.
+fn recognise_journal(id: JournalId, home: &Home, data_dir: &DataDir) -> anyhow::Result<JournalId> {
+    match home.read_journal_id()? {
+        Some(known) if known != id.0 => bail!(
+            "the vote journal in {} is another one than this home's: it may lack votes. Restore the home's own data \
+             folder; if it is lost, have this validator removed by a vote and join with a new key",
+            data_dir.journal_dir().display()
+        ),
+        Some(_) => Ok(id),
+        None => {
+            home.write_journal_id(id.0)?;
+            Ok(id)
+        }
+    }
+}
+
+/// Names a new journal, durably, unless this home had one before.
+fn found_journal(
+    journal: &mut Journal,
+    home: &Home,
+    data_dir: &DataDir,
+    is_first_start: bool,
+) -> anyhow::Result<JournalId> {
+    if home.read_journal_id()?.is_some() || !is_first_start {
         bail!(
-            "the vote journal of this validator is missing, but its committed log is not: without the journal it cannot \
-             know what it has voted for, and might contradict itself. Restore the folder {}; if it is lost, have this \
-             validator removed by a vote and join with a new key",
+            "the vote journal of this home is missing: without it the node cannot know what it has voted for, and might \
+             contradict itself. Restore the folder {}; if it is lost, have this validator removed by a vote, if it is \
+             one, and join with a new home and key",
             data_dir.journal_dir().display()
         );
     }
-    let batches = batches
-        .into_iter()
-        .map(|batch| (batch.reference, pool.offer(batch, Offer::Spread)))
-        .filter(|(_, taken)| *taken == Taken::New)
-        .map(|(reference, _)| reference)
-        .collect();
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches })
+    let id = JournalId(rand::random());
+    journal.append(&Entry::Founded(id).encode());
+    journal.flush()?;
+    home.write_journal_id(id.0)?;
+    Ok(id)
 }
 
-/// Batches of the last blocks must not be ordered once more because the journal still has them.
-fn forget_recent(pool: &BatchPool, log: &LogReader, executed: Height) -> anyhow::Result<()> {
-    const BLOCKS: u64 = 1_024;
-    let first = executed.0.saturating_sub(BLOCKS).max(1);
-    for height in first..=executed.0 {
-        if let Some(block) = log.read(Height(height))? {
-            pool.forget(&decode(&block, Height(height))?.header);
+/// Fills the pool with the journal's batches, and names those that the engine is to be told of: all that are not executed,
+/// and those that a vote above the executed blocks vouches for, executed before or not.
+fn recover_batches(
+    execution: &Execution,
+    records: &[Record],
+    batches: Vec<Arc<HeldBatch>>,
+) -> anyhow::Result<(BatchPool, Vec<BatchRef>)> {
+    let executed = execution.standing.executed.height;
+    let voted_for = |record: &Record| match record {
+        Record::Prepared { header, .. } | Record::Committing { header, .. } if header.height > executed => {
+            header.batches.iter().map(|batch| batch.digest).collect()
+        }
+        Record::Prepared { .. } | Record::Committing { .. } | Record::ViewChange(_) | Record::NewView(_) => {
+            Vec::new()
+        }
+    };
+    let promised: BTreeSet<Hash> = records.iter().flat_map(voted_for).collect();
+    let pool = BatchPool::default();
+    let mut references = Vec::new();
+    for batch in batches {
+        let reference = batch.reference;
+        let is_needed = promised.contains(&reference.digest)
+            || !state::is_batch_executed(execution.kv.as_ref(), &reference.digest)?;
+        if is_needed && pool.offer(batch, Offer::Named) == Taken::New {
+            references.push(reference);
         }
     }
-    Ok(())
+    Ok((pool, references))
 }
 
 fn recover_engine(
     execution: &Execution,
+    roots: BTreeMap<Height, Hash>,
     log: &CommittedLog,
     records: Vec<Record>,
     node_key: &Keypair,
@@ -121,7 +174,6 @@ fn recover_engine(
         let block = decode(&block, height)?;
         Tip::of(block.header, block.certificate)
     };
-    let roots: BTreeMap<_, _> = state::recent_roots(execution.kv.as_ref(), standing.executed, ROOTS)?;
     info!(
         %height,
         epoch = %standing.epoch.validators.epoch(),
@@ -147,47 +199,85 @@ fn decode(block: &[u8], height: Height) -> anyhow::Result<CommittedBlock> {
         .with_context(|| format!("block {height} of the committed log cannot be read"))
 }
 
-/// Opens the state store and executes what the log has above it.
+/// The state at the end of the committed log, and the newest state roots up to it.
+struct State {
+    execution: Execution,
+    roots: BTreeMap<Height, Hash>,
+}
+
+/// The state store holds another state than it says, although its checksums are right.
+#[derive(Debug, thiserror::Error)]
+#[error("the state store has the state root {computed}, but should have {recorded}")]
+struct WrongRoot {
+    computed: Hash,
+    recorded: Hash,
+}
+
+/// Opens the state store and executes what the log has above it. A store that turns out to be damaged anywhere on the way
+/// is set aside, and all of the log is executed into a new one.
 fn open_state(
-    data_dir: &DataDir,
+    kv_dir: &Path,
     genesis: &Genesis,
-    reader: &LogReader,
     log: &CommittedLog,
     cache_bytes: u64,
-) -> anyhow::Result<Execution> {
-    let kv_dir = data_dir.kv_dir();
-    let kv = match SledKv::open(&kv_dir, cache_bytes) {
-        Ok(kv) => kv,
-        Err(error @ StoreError::Damaged { .. }) => {
-            warn!(%error, "the state store is damaged; it is set aside and built again from the committed log");
-            SledKv::recreate(&kv_dir, cache_bytes)?
+) -> anyhow::Result<State> {
+    let opened = SledKv::open(kv_dir, cache_bytes).map_err(anyhow::Error::from);
+    match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log)) {
+        Err(error) if is_damage(&error) => {
+            warn!(
+                error = format!("{error:#}"),
+                "the state store is damaged; it is set aside and built again from the committed log"
+            );
+            bring_up(Arc::new(SledKv::recreate(kv_dir, cache_bytes)?), genesis, log)
         }
-        Err(error) => return Err(error.into()),
-    };
-    let kv: Arc<dyn KvStore> = Arc::new(kv);
+        outcome => outcome,
+    }
+}
+
+/// Whether an error says that the state store must be built again, and not that something else is wrong.
+fn is_damage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_store = matches!(
+            cause.downcast_ref(),
+            Some(StoreError::Damaged { part: Part::Kv, .. } | StoreError::Poisoned { part: Part::Kv })
+        );
+        let of_ledger =
+            matches!(cause.downcast_ref(), Some(LedgerError::State(_) | LedgerError::Damaged { .. }));
+        of_store || of_ledger || cause.is::<state::DamagedRow>() || cause.is::<WrongRoot>()
+    })
+}
+
+fn bring_up(kv: Arc<dyn KvStore>, genesis: &Genesis, log: &CommittedLog) -> anyhow::Result<State> {
     let mut execution = match load(&kv, genesis)? {
         Some(execution) => execution,
         None => start_over(&kv, genesis)?,
     };
-    let first = execution.standing.executed.height.next();
+    execute_rest(&mut execution, log)?;
+    let roots = state::recent_roots(kv.as_ref(), execution.standing.executed, ROOTS)?;
+    Ok(State { execution, roots })
+}
+
+/// Executes what the log has above the stored state.
+fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result<()> {
+    let executed = execution.standing.executed.height;
+    let first = executed.next();
     let Some(last) = log.last() else {
-        if execution.standing.executed.height > Height::ZERO {
+        if executed > Height::ZERO {
             bail!(
-                "the committed log is empty, but the state store stands at block {}; restore the folder `clog`, or set the whole data folder aside and sync again",
-                execution.standing.executed.height
+                "the committed log is empty, but the state store stands at block {executed}; restore the folder `clog`, or set `kv` aside too (not `wal`, which holds the node's votes) and sync again"
             );
         }
-        return Ok(execution);
+        return Ok(());
     };
-    if execution.standing.executed.height > last {
+    if executed > last {
         bail!(
-            "the committed log ends at block {last}, but the state store stands at {}: the log has lost blocks; set the whole data folder aside and sync again",
-            execution.standing.executed.height
+            "the committed log ends at block {last}, but the state store stands at {executed}: the log has lost blocks; set the folders clog and kv aside (not wal, which holds the node's votes) and sync again"
         );
     }
+    let reader = log.reader();
     for height in first.0..=last.0 {
         let block = reader.read(Height(height))?.with_context(|| {
-            format!("block {height} is missing from the committed log, so the state cannot be built; set the data folder aside and sync again")
+            format!("block {height} is missing from the committed log, so the state cannot be built; set the folders clog and kv aside (not wal, which holds the node's votes) and sync again")
         })?;
         execution.execute(&decode(&block, Height(height))?)?;
         if height % REPLAY_REPORT == 0 {
@@ -198,10 +288,10 @@ fn open_state(
         execution.kv.flush()?;
         info!(from = %first, to = %last, "executed the end of the committed log again");
     }
-    Ok(execution)
+    Ok(())
 }
 
-/// The stored state, if there is one and it is what it says it is.
+/// The stored state; none in an empty store.
 fn load(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Option<Execution>> {
     let Some(hash) = state::load_genesis_hash(kv.as_ref())? else { return Ok(None) };
     if hash != genesis.hash() {
@@ -211,27 +301,19 @@ fn load(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Option<Execu
         );
     }
     let Some(standing) = state::load_standing(kv.as_ref())? else { return Ok(None) };
-    let ledger = Ledger::open(genesis, &StateView(kv.as_ref()));
-    match ledger {
-        Ok(ledger) if ledger.root() == standing.executed.state_root => {
-            Ok(Some(Execution { ledger: Arc::new(RwLock::new(ledger)), kv: kv.clone(), standing }))
-        }
-        Ok(ledger) => {
-            warn!(
-                computed = %ledger.root(),
-                recorded = %standing.executed.state_root,
-                "the state store does not have the state that it claims; it is built again from the committed log"
-            );
-            Ok(None)
-        }
-        Err(error) => {
-            warn!(%error, "the state store cannot be read; it is built again from the committed log");
-            Ok(None)
-        }
+    let ledger = Ledger::open(genesis, &StateView(kv.as_ref()))?;
+    let (computed, recorded) = (ledger.root(), standing.executed.state_root);
+    if computed != recorded {
+        return Err(WrongRoot { computed, recorded }.into());
     }
+    Ok(Some(Execution { ledger: Arc::new(RwLock::new(ledger)), kv: kv.clone(), standing }))
 }
 
-fn start_over(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Execution> {
+/// Empties a state store and writes the genesis into it.
+///
+/// # Errors
+/// When the store fails.
+pub fn start_over(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Execution> {
     kv.clear()?;
     let (ledger, changes) = Ledger::genesis(genesis)?;
     let standing = Standing::genesis(genesis, ledger.root());
@@ -247,4 +329,114 @@ fn start_over(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Execut
     kv.commit(&ops)?;
     kv.flush()?;
     Ok(Execution { ledger: Arc::new(RwLock::new(ledger)), kv: kv.clone(), standing })
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{View, Vote, VoteContent, VoteKind};
+
+    use super::*;
+    use crate::node::testing::{Chain, batch_digest, put};
+
+    const CACHE_BYTES: u64 = 8 << 20;
+
+    fn write_log(folder: &Path, chain: &Chain) -> CommittedLog {
+        let mut log = CommittedLog::open(folder, SegmentOptions::default()).unwrap();
+        for block in &chain.blocks {
+            log.append(block.header.height, &block.encode()).unwrap();
+        }
+        log.flush().unwrap();
+        log
+    }
+
+    fn chain_of(blocks: usize) -> Chain {
+        let mut chain = Chain::new();
+        for number in 0..blocks {
+            let proposal = chain.proposal(put(&format!("k{number}")));
+            chain.add(10, vec![proposal]);
+        }
+        chain
+    }
+
+    /// Changes a byte of the values under the keys of a closed store's table that begin so.
+    fn garble(folder: &Path, tree: &str, prefix: &[u8]) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        let sled = loop {
+            match sled::open(folder) {
+                Ok(sled) => break sled,
+                Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+            }
+        };
+        let tree = sled.open_tree(tree).unwrap();
+        let entries: Vec<_> = tree.scan_prefix(prefix).map(Result::unwrap).collect();
+        assert!(!entries.is_empty());
+        for (key, value) in entries {
+            let mut value = value.to_vec();
+            if let Some(last) = value.last_mut() {
+                *last ^= 1;
+            }
+            tree.insert(key, value).unwrap();
+        }
+        sled.flush().unwrap();
+    }
+
+    #[test]
+    fn a_state_store_that_is_damaged_anywhere_is_built_again_from_the_log() {
+        let chain = chain_of(5);
+        for (tree, prefix) in
+            [("meta", &b"genesis"[..]), ("meta", b"standing"), ("state", b""), ("index", b"r")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let (kv, log) = (folder.path().join("kv"), folder.path().join("clog"));
+            let log = write_log(&log, &chain);
+            let before = open_state(&kv, &chain.genesis, &log, CACHE_BYTES).unwrap().execution.standing;
+            garble(&kv, tree, prefix);
+            let after = open_state(&kv, &chain.genesis, &log, CACHE_BYTES).unwrap();
+            assert_eq!(after.execution.standing, before, "{tree}");
+            assert_eq!(after.roots.len(), chain.blocks.len());
+            assert!(folder.path().join("kv.damaged").is_dir(), "{tree}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_not_executed_on_another_genesis() {
+        let chain = chain_of(2);
+        let folder = tempfile::tempdir().unwrap();
+        let log = write_log(&folder.path().join("clog"), &chain);
+        let mut other = chain.genesis.clone();
+        other.timestamp_ms += 1;
+        let refused = open_state(&folder.path().join("kv"), &other, &log, CACHE_BYTES);
+        let refused = refused.err().expect("the log is another network's").to_string();
+        assert!(refused.contains("not of this chain"), "{refused}");
+    }
+
+    #[test]
+    fn recovered_batches_are_those_that_are_not_executed_or_that_a_vote_vouches_for() {
+        let mut chain = chain_of(2);
+        let mut execution = chain.execution();
+        for block in &chain.blocks {
+            execution.execute(block).unwrap();
+        }
+        let [executed, repeated] = [0, 1].map(|index| chain.blocks[index].batches[0].clone());
+        // Above the executed blocks, a header names a batch once more.
+        let mut header = chain.add(10, Vec::new()).header;
+        header.batches = vec![repeated.reference()];
+        let proposal = chain.proposal(put("new"));
+        let fresh = chain.add(10, vec![proposal]);
+        let held = [executed, repeated, fresh.batches[0].clone(), fresh.batches[0].clone()]
+            .map(|batch| Arc::new(HeldBatch::new(batch)));
+        let content = VoteContent {
+            kind: VoteKind::Prepare,
+            epoch: header.epoch,
+            view: View::ZERO,
+            height: header.height,
+            digest: header.digest(),
+        };
+        let vote = Vote::sign(content, &chain.key, &chain.genesis.domain());
+        let records = [Record::Prepared { header, vote }];
+        let (pool, references) = recover_batches(&execution, &records, held.to_vec()).unwrap();
+        assert_eq!(references, [held[1].reference, held[2].reference]);
+        assert!(references.iter().all(|reference| pool.is_pending(&reference.digest)));
+        assert!(pool.get(&batch_digest(&chain.blocks[0])).is_none());
+    }
 }

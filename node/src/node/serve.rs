@@ -44,11 +44,14 @@ pub async fn answer(node: &Arc<NodeContext>, from: ValidatorId, request: Bytes) 
     Some(answer.encode())
 }
 
+/// Most blocks in one answer: each is a read, however small it is.
+const ANSWER_BLOCKS: u64 = 256;
+
 /// Committed blocks from the log: those from `first` on that are held, as many as fit.
 fn blocks(node: &NodeContext, first: Height, last: Height) -> Answer {
     let mut encodings: Vec<Bytes> = Vec::new();
     let mut bytes = 0;
-    for height in first.0..=last.0 {
+    for height in first.0..=last.0.min(first.0.saturating_add(ANSWER_BLOCKS - 1)) {
         let block = match node.log.read(Height(height)) {
             Ok(Some(block)) => block,
             Ok(None) => break,

@@ -7,7 +7,8 @@
 //! | index | `i` proposal id | height, position |
 //! | index | `r` height | state root after the block |
 //! | index | `v` epoch | the epoch's validator set |
-//! | index | `c` height | the votes that ended at the height, as JSON |
+//! | index | `c` height number | one of the votes that ended at the height: its opening, and what ended it |
+//! | index | `b` batch digest | nothing: the batch is executed |
 //! | meta | `genesis` | the genesis hash |
 //! | meta | `standing` | [`Standing`] |
 //!
@@ -25,6 +26,8 @@ use aegis_types::{
 };
 use anyhow::{Context as _, anyhow};
 use prost::Message as _;
+
+use super::closings::ClosedVote;
 
 const GENESIS: &[u8] = b"genesis";
 const STANDING: &[u8] = b"standing";
@@ -180,13 +183,27 @@ impl Standing {
     }
 }
 
+/// A row is not what this node wrote, although the store found its checksum right.
+#[derive(Debug, thiserror::Error)]
+#[error("the state store's row `{row}` is damaged: {reason}")]
+pub struct DamagedRow {
+    row: &'static str,
+    reason: String,
+}
+
+impl DamagedRow {
+    fn because<E: std::fmt::Display>(row: &'static str) -> impl Fn(E) -> Self {
+        move |reason| Self { row, reason: format!("{reason:#}") }
+    }
+}
+
 /// The stored standing; none in an empty store.
 ///
 /// # Errors
 /// When the store fails or its row is damaged.
 pub fn load_standing(kv: &dyn KvStore) -> anyhow::Result<Option<Standing>> {
     let row = kv.get(Table::Meta, STANDING)?;
-    row.map(|row| Standing::decode(&row).context("the state store's `standing` row is damaged")).transpose()
+    Ok(row.map(|row| Standing::decode(&row).map_err(DamagedRow::because("standing"))).transpose()?)
 }
 
 /// The genesis hash that the store was made for; none in an empty store.
@@ -195,7 +212,8 @@ pub fn load_standing(kv: &dyn KvStore) -> anyhow::Result<Option<Standing>> {
 /// When the store fails or its row is damaged.
 pub fn load_genesis_hash(kv: &dyn KvStore) -> anyhow::Result<Option<Hash>> {
     let row = kv.get(Table::Meta, GENESIS)?;
-    Ok(row.map(|row| Hash::from_slice("genesis hash", &row)).transpose()?)
+    let read = |row: Vec<u8>| Hash::from_slice("genesis hash", &row);
+    Ok(row.map(read).transpose().map_err(DamagedRow::because("genesis"))?)
 }
 
 /// The rows that say where the node stands.
@@ -241,6 +259,12 @@ pub struct IndexedProposal {
     /// For a duplicate, the proposal that was first.
     #[prost(bytes = "vec", tag = "10")]
     pub first: Vec<u8>,
+    /// For an opened vote, how it ended; none while it is open.
+    #[prost(message, optional, tag = "11")]
+    pub closed: Option<ClosedVote>,
+    /// The version that the removal of a key counted as; 0 when it removed none.
+    #[prost(uint64, tag = "12")]
+    pub removal_version: u64,
 }
 
 impl IndexedProposal {
@@ -298,11 +322,54 @@ pub fn root_key(height: Height) -> Vec<u8> {
     key
 }
 
-/// Key of the votes that ended at a height: `c` height.
-pub fn closings_key(height: Height) -> Vec<u8> {
+/// Key of one of the votes that ended at a height: `c` height number. A row of its own for each, as a value is bounded
+/// and the number of votes that one block ends is not.
+pub fn closing_key(height: Height, number: u32) -> Vec<u8> {
+    let mut key = closings_prefix(height);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn closings_prefix(height: Height) -> Vec<u8> {
     let mut key = vec![b'c'];
     key.extend_from_slice(&height.0.to_be_bytes());
     key
+}
+
+/// The values of a height's [`closing_key`]s, in order.
+///
+/// # Errors
+/// When the store fails.
+pub fn closing_rows(kv: &dyn KvStore, height: Height) -> Result<Vec<Vec<u8>>, StoreError> {
+    let prefix = closings_prefix(height);
+    let mut rows = Vec::new();
+    kv.scan(Table::Index, &prefix, &mut |key, value| {
+        if !key.starts_with(&prefix) {
+            return ControlFlow::Break(());
+        }
+        rows.push(value.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(rows)
+}
+
+fn batch_key(digest: &Hash) -> Vec<u8> {
+    let mut key = vec![b'b'];
+    key.extend_from_slice(&digest.0);
+    key
+}
+
+/// The row that says that a batch is executed.
+pub fn batch_op(digest: &Hash) -> Op {
+    Op::Put { table: Table::Index, key: batch_key(digest), value: Vec::new() }
+}
+
+/// Whether a batch is executed.
+///
+/// # Errors
+/// When the store fails.
+pub fn is_batch_executed(kv: &dyn KvStore, digest: &Hash) -> Result<bool, StoreError> {
+    Ok(kv.get(Table::Index, &batch_key(digest))?.is_some())
 }
 
 /// The row that keeps an epoch's validator set, for certificates of the past.
@@ -358,7 +425,8 @@ pub fn recent_roots(
     let first = Height(executed.height.0.saturating_sub(count));
     for height in first.0..executed.height.0 {
         if let Some(row) = kv.get(Table::Index, &root_key(Height(height)))? {
-            roots.insert(Height(height), Hash::from_slice("state root", &row)?);
+            let root = Hash::from_slice("state root", &row).map_err(DamagedRow::because("state root"))?;
+            roots.insert(Height(height), root);
         }
     }
     Ok(roots)

@@ -4,11 +4,14 @@
 //! blocks do not advance this node is reported, and another is asked.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aegis_consensus::limits::EXECUTION_LAG_WINDOWS;
 use aegis_p2p::Offence;
-use aegis_types::{BlockKind, Canonical, CommittedBlock, Height, ValidatorId};
+use aegis_types::{
+    BlockKind, Canonical, CommittedBlock, Height, Parameter, ValidatorId, ValidatorSet, Weight,
+};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
@@ -24,54 +27,93 @@ const ASKED_PEERS: usize = 2;
 const BLOCKS: u64 = 128;
 /// How long the engine may take for one block, execution included.
 const BLOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// Blocks handed to the engine ahead of execution.
+/// Blocks handed to the engine ahead of execution, or fewer where it takes fewer.
 const AHEAD: u64 = 8;
 /// Peers whose claims are remembered.
 const CLAIMS_MAX: usize = 1_024;
 
 #[derive(Debug, Default)]
+struct Known {
+    /// What connected peers said they hold. Good enough to ask them; worth nothing as a fact.
+    claims: BTreeMap<ValidatorId, Height>,
+    /// The highest block whose certificate was seen.
+    proven: Height,
+}
+
+#[derive(Debug, Default)]
 struct Shared {
-    claims: Mutex<BTreeMap<ValidatorId, Height>>,
+    known: Mutex<Known>,
     wanted: Notify,
 }
 
-/// The way to tell the sync task about newer blocks.
+/// What is known of newer blocks, and the way to tell the sync task about them.
 #[derive(Debug, Clone, Default)]
 pub struct SyncHandle {
     shared: Arc<Shared>,
 }
 
 impl SyncHandle {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// `peer` claims to hold blocks up to `height`.
     pub fn want(&self, height: Height, peer: ValidatorId) {
-        let mut claims = self.shared.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        if claims.len() < CLAIMS_MAX || claims.contains_key(&peer) {
-            claims.insert(peer, height);
+        let mut known = self.known();
+        if known.claims.len() >= CLAIMS_MAX && !known.claims.contains_key(&peer) {
+            let lowest = known.claims.iter().min_by_key(|(_, claim)| **claim).map(|(peer, _)| *peer);
+            if let Some(lowest) = lowest {
+                known.claims.remove(&lowest);
+            }
         }
-        drop(claims);
+        known.claims.insert(peer, height);
+        drop(known);
         self.shared.wanted.notify_one();
     }
 
-    /// The highest claim, and how many peers made one above `height`.
-    pub fn target(&self, height: Height) -> Option<(Height, usize)> {
-        let claims = self.shared.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        let above = claims.values().filter(|claim| **claim > height);
-        let highest = above.clone().max().copied()?;
-        Some((highest, above.count()))
+    /// A block of this height is committed: its certificate was verified.
+    pub fn prove(&self, height: Height) {
+        let mut known = self.known();
+        known.proven = known.proven.max(height);
+    }
+
+    /// The highest block above `tip` that must exist, and how many peers claim to hold newer blocks than the tip.
+    ///
+    /// One peer can claim anything. A height is believed when it is proven, or when so much of the validators' weight
+    /// claims it or more that a correct one is among them.
+    pub fn target(&self, tip: Height, validators: &ValidatorSet) -> Option<(Height, usize)> {
+        let known = self.known();
+        let mut claims: Vec<(Height, Weight)> = known
+            .claims
+            .iter()
+            .map(|(peer, claim)| (*claim, validators.weight_of(peer)))
+            .filter(|(claim, weight)| *claim > tip && *weight > Weight::ZERO)
+            .collect();
+        claims.sort_unstable_by_key(|(claim, _)| std::cmp::Reverse(*claim));
+        let mut weight = Weight::ZERO;
+        let believed = claims.into_iter().find_map(|(claim, of_claimant)| {
+            weight = weight.plus(of_claimant);
+            (weight >= validators.weak_quorum()).then_some(claim)
+        });
+        let target = known.proven.max(believed.unwrap_or(tip));
+        let holders = known.claims.values().filter(|claim| **claim > tip).count();
+        (target > tip).then_some((target, holders))
     }
 
     /// What a peer claimed last.
     pub fn claim(&self, peer: &ValidatorId) -> Option<Height> {
-        self.shared.claims.lock().unwrap_or_else(PoisonError::into_inner).get(peer).copied()
+        self.known().claims.get(peer).copied()
+    }
+
+    /// Drops what a peer claimed: it is gone, or does not hold what it claimed.
+    pub fn forget(&self, peer: &ValidatorId) {
+        self.known().claims.remove(peer);
     }
 
     fn candidates(&self, height: Height) -> Vec<(ValidatorId, Height)> {
-        let claims = self.shared.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        claims.iter().filter(|(_, claim)| **claim > height).map(|(peer, claim)| (*peer, *claim)).collect()
-    }
-
-    fn forget(&self, peer: &ValidatorId) {
-        self.shared.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
+        let known = self.known();
+        let above = known.claims.iter().filter(|(_, claim)| **claim > height);
+        above.map(|(peer, claim)| (*peer, *claim)).collect()
     }
 }
 
@@ -91,7 +133,9 @@ pub async fn ask_for_tips(node: Arc<NodeContext>) {
             let node = node.clone();
             tokio::spawn(async move {
                 let Ok(answer) = node.network.request(&peer, Question::Tip.encode()).await else { return };
-                if let Ok(Answer::Tip { height, .. }) = Answer::decode(answer) {
+                if let Ok(Answer::Tip { height, .. }) = Answer::decode(answer)
+                    && node.network.is_connected(&peer)
+                {
                     node.sync.want(height, peer);
                 }
             });
@@ -183,7 +227,9 @@ async fn hand_over(node: &NodeContext, peer: ValidatorId, block: CommittedBlock)
     // A handover, and the first block of an epoch, need everything below to be executed.
     let is_boundary = matches!(block.header.kind, BlockKind::Handover { .. })
         || block.header.epoch > node.standing.borrow().epoch.validators.epoch();
-    let needed = Height(height.0.saturating_sub(if is_boundary { 1 } else { AHEAD }));
+    let window = node.standing.borrow().epoch.parameters.get(Parameter::Window);
+    let ahead = AHEAD.min(window.saturating_mul(EXECUTION_LAG_WINDOWS));
+    let needed = Height(height.0.saturating_sub(if is_boundary { 1 } else { ahead }));
     let mut standing = node.standing.clone();
     let is_ready = standing.wait_for(|standing| standing.executed.height >= needed);
     match tokio::time::timeout(BLOCK_PATIENCE, is_ready).await {
@@ -203,5 +249,58 @@ async fn hand_over(node: &NodeContext, peer: ValidatorId, block: CommittedBlock)
             node.network.report(&peer, Offence::Invalid);
             Err("the block was not accepted")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{Epoch, Member};
+
+    use super::*;
+
+    fn peer(number: u8) -> ValidatorId {
+        ValidatorId([number; 32])
+    }
+
+    fn validators() -> ValidatorSet {
+        let members = (1..=4).map(|number| Member { validator: peer(number), weight: Weight(1) });
+        ValidatorSet::new(Epoch(0), members.collect()).unwrap()
+    }
+
+    #[test]
+    fn one_claimant_alone_is_not_believed_whatever_it_claims() {
+        let (sync, validators) = (SyncHandle::default(), validators());
+        sync.want(Height(u64::MAX), peer(1));
+        (50..=60).for_each(|observer| sync.want(Height(900), peer(observer)));
+        assert_eq!(sync.target(Height(10), &validators), None);
+        sync.want(Height(40), peer(2));
+        assert_eq!(sync.target(Height(10), &validators), Some((Height(40), 13)));
+        assert_eq!(sync.target(Height(40), &validators), None);
+        sync.forget(&peer(2));
+        assert_eq!(sync.target(Height(10), &validators), None);
+        assert_eq!(sync.claim(&peer(2)), None);
+    }
+
+    #[test]
+    fn a_verified_block_proves_its_height() {
+        let (sync, validators) = (SyncHandle::default(), validators());
+        sync.prove(Height(25));
+        sync.prove(Height(20));
+        assert_eq!(sync.target(Height(10), &validators), Some((Height(25), 0)));
+        assert_eq!(sync.target(Height(25), &validators), None);
+    }
+
+    #[test]
+    fn low_claims_make_room_for_higher_ones() {
+        let sync = SyncHandle::default();
+        let stranger = |number: usize| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            ValidatorId(id)
+        };
+        (0..CLAIMS_MAX).for_each(|number| sync.want(Height(1), stranger(number)));
+        sync.want(Height(9), peer(200));
+        assert_eq!(sync.candidates(Height(1)), [(peer(200), Height(9))]);
+        assert_eq!(sync.known().claims.len(), CLAIMS_MAX);
     }
 }

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use aegis_ledger::{Enactment, LedgerEvent, VoteStatus};
+use aegis_ledger::{RejectCode, VoteStatus};
 use aegis_rpc::api::{
     BlockEvent, Change, EncodedBytes, KvEvent, Outcome, ProposalEvent, ProposalState, WatchEvent,
 };
@@ -15,11 +15,12 @@ use aegis_types::{Canonical, CommittedBlock, Hash, Height, Proposal, ProposalBod
 use anyhow::Context as _;
 use tokio::sync::broadcast;
 
+use super::closings::{self, ClosedVote, Closing};
 use super::state::{self, IndexedProposal};
 use crate::calendar;
 
-/// Blocks that a watcher may fall behind before it is told to resume.
-const BLOCKS_BEHIND_MAX: usize = 1_024;
+/// Blocks whose events are held for watchers. Few, as a block may have megabytes of them: who falls behind reads the log.
+const BLOCKS_HELD: usize = 16;
 /// Longest subject of a proposal in lists, in characters.
 const SUBJECT_CHARS: usize = 80;
 
@@ -41,7 +42,7 @@ pub struct WatchHub {
 impl WatchHub {
     /// A hub without watchers.
     pub fn new() -> Self {
-        Self { sender: broadcast::channel(BLOCKS_BEHIND_MAX).0 }
+        Self { sender: broadcast::channel(BLOCKS_HELD).0 }
     }
 
     /// Tells all watchers.
@@ -61,8 +62,8 @@ pub fn block_events(
     block: &CommittedBlock,
     rows: &[IndexedProposal],
     state_root: Hash,
-    closings: Vec<WatchEvent>,
-) -> Vec<WatchEvent> {
+    closings: &[Closing],
+) -> anyhow::Result<Vec<WatchEvent>> {
     let height = block.header.height;
     let event = |change| WatchEvent { height, change };
     let mut events = vec![event(Change::Blocks(BlockEvent {
@@ -74,9 +75,13 @@ pub fn block_events(
         proposals: u64::try_from(rows.len()).unwrap_or(u64::MAX),
         state_root,
     }))];
-    events.extend(closings);
+    let mut closings = closings.iter().peekable();
+    // What agreed time had made due comes before the block's proposals.
+    while let Some(closing) = closings.next_if(|closing| closing.by.is_none()) {
+        events.push(event(Change::Proposals(closing_event(closing)?)));
+    }
     let proposals = block.batches.iter().flat_map(|batch| &batch.proposals);
-    for (proposal, row) in proposals.zip(rows) {
+    for (position, (proposal, row)) in (0_u32..).zip(proposals.zip(rows)) {
         let outcome = outcome_of(row);
         events.push(event(Change::Proposals(ProposalEvent {
             id: proposal.id(),
@@ -85,18 +90,22 @@ pub fn block_events(
             state: outcome.state,
             outcome: Some(outcome.clone()),
         })));
-        if let Some(change) = kv_event(proposal, &outcome) {
+        if let Some(change) = kv_event(proposal, row) {
             events.push(event(Change::Kv(change)));
         }
+        while let Some(closing) = closings.next_if(|closing| closing.by == Some(position)) {
+            events.push(event(Change::Proposals(closing_event(closing)?)));
+        }
     }
-    events
+    Ok(events)
 }
 
-fn kv_event(proposal: &Proposal, outcome: &Outcome) -> Option<KvEvent> {
+fn kv_event(proposal: &Proposal, row: &IndexedProposal) -> Option<KvEvent> {
+    let outcome = outcome_of(row);
     if outcome.state != ProposalState::Applied {
         return None;
     }
-    let version = outcome.version.unwrap_or_default();
+    let version = outcome.version.unwrap_or(row.removal_version);
     match &proposal.body {
         ProposalBody::KvPut { key, value } | ProposalBody::KvCas { key, value, .. } => {
             Some(KvEvent { key: key.clone(), version, value_base64: Some(EncodedBytes(value.clone())) })
@@ -111,26 +120,29 @@ fn kv_event(proposal: &Proposal, outcome: &Outcome) -> Option<KvEvent> {
     }
 }
 
-/// The votes that ended in a block.
-pub fn closings(height: Height, events: &[LedgerEvent]) -> Vec<WatchEvent> {
-    let closing = |event: &LedgerEvent| match event {
-        LedgerEvent::ProposalClosed { proposal, kind, account, status, enactment, .. } => {
-            let change = Change::Proposals(ProposalEvent {
-                id: *proposal,
-                account: *account,
-                kind: *kind,
-                state: vote_state(*status),
-                outcome: Some(vote_outcome(*status, enactment.as_ref())),
-            });
-            Some(WatchEvent { height, change })
-        }
-        _ => None,
-    };
-    events.iter().filter_map(closing).collect()
+fn closing_event(closing: &Closing) -> anyhow::Result<ProposalEvent> {
+    let row = &closing.row;
+    let closed = row.closed.as_ref().context("a row of ended votes names a vote that is open")?;
+    let outcome = closed_outcome(closed)?;
+    Ok(ProposalEvent {
+        id: row.id()?,
+        account: row.account()?,
+        kind: row.kind()?,
+        state: outcome.state,
+        outcome: Some(outcome),
+    })
+}
+
+/// How a vote ended, as the interface shows it.
+///
+/// # Errors
+/// When the row is damaged.
+pub fn closed_outcome(closed: &ClosedVote) -> anyhow::Result<Outcome> {
+    Ok(vote_outcome(closed.status()?, closed.refusal()))
 }
 
 /// A vote's status as the interface names it.
-pub fn vote_state(status: VoteStatus) -> ProposalState {
+fn vote_state(status: VoteStatus) -> ProposalState {
     match status {
         VoteStatus::Open => ProposalState::Open,
         VoteStatus::Passed => ProposalState::Passed,
@@ -139,11 +151,11 @@ pub fn vote_state(status: VoteStatus) -> ProposalState {
 }
 
 /// A vote's outcome as the interface shows it.
-pub fn vote_outcome(status: VoteStatus, enactment: Option<&Enactment>) -> Outcome {
-    let (code, message) = match (status, enactment) {
+fn vote_outcome(status: VoteStatus, refusal: Option<RejectCode>) -> Outcome {
+    let (code, message) = match (status, refusal) {
         (VoteStatus::Open, _) => (None, "the vote is open".to_owned()),
-        (VoteStatus::Passed, Some(Enactment::Refused { code, reason })) => {
-            (Some(code.name().to_owned()), format!("passed, but could not be carried out: {reason}"))
+        (VoteStatus::Passed, Some(code)) => {
+            (Some(code.name().to_owned()), format!("passed, but could not be carried out: {code}"))
         }
         (VoteStatus::Passed, _) => (None, "passed and carried out".to_owned()),
         (VoteStatus::Failed, _) => (None, "failed: a third of the weight voted no".to_owned()),
@@ -205,11 +217,8 @@ pub fn past_events(
     let rows = rows_of(kv, height)?;
     let root =
         kv.get(Table::Index, &state::root_key(height))?.context("a state root is missing from the index")?;
-    let closings = match kv.get(Table::Index, &state::closings_key(height))? {
-        Some(row) => serde_json::from_slice(&row)?,
-        None => Vec::new(),
-    };
-    Ok(Some(block_events(&block, &rows, Hash::from_slice("state root", &root)?, closings)))
+    let closings = closings::load(kv, height)?;
+    block_events(&block, &rows, Hash::from_slice("state root", &root)?, &closings).map(Some)
 }
 
 /// The index rows of a block's proposals, in order.

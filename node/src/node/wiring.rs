@@ -5,8 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aegis_p2p::{EventReceiver, Multiaddr, Network, NetworkConfig, NetworkLimits};
-use aegis_rpc::{RpcConfig, RpcLimits, TlsFiles, Token};
+use aegis_p2p::{EventReceiver, Network};
 use anyhow::{Context as _, anyhow, bail};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,7 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::admission::{Admission, SealRule, announce_batches, seal_batches};
+use super::admission::{Admission, SealRule, announce_batches, hand_on_again, seal_batches};
 use super::api::{Api, Endpoint};
 use super::clock::Clock;
 use super::context::NodeContext;
@@ -22,13 +21,16 @@ use super::driver::{BLOCKS_MAX, Driver, INPUTS_MAX, Ports, REQUESTS_MAX};
 use super::executor::Executor;
 use super::mempool::Mempool;
 use super::recovery::{RecoverOptions, Recovered, recover};
+use super::settings::{network_config, rpc_config};
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
 use super::{RunOptions, Started, events, logging, reactions, sync};
 
-/// How long the parts may take to end, together. The command line gives the process 5 s.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long the parts and the requests of clients may take to end, side by side.
+const STOP_TIMEOUT: Duration = Duration::from_millis(3_500);
+/// How long connections may take to end after that. Together it is less than the 5 s that the command line gives the process.
+const NETWORK_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Blocks whose events may wait for the node's own reactions.
 const REACTIONS_MAX: usize = 256;
 
@@ -44,11 +46,11 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     info!(node = %node_key.validator_id(), chain = %genesis.chain, genesis = %genesis.hash(), "starting");
 
     let recovered = {
-        let (data, genesis, node_key, store) =
-            (home.data_path(), genesis.clone(), node_key.clone(), config.store.clone());
+        let (home, genesis, node_key, store) =
+            (home.clone(), genesis.clone(), node_key.clone(), config.store.clone());
         let recovering = tokio::task::spawn_blocking(move || {
             recover(&RecoverOptions {
-                data: &data,
+                home: &home,
                 genesis: &genesis,
                 node_key: &node_key,
                 store: &store,
@@ -57,7 +59,7 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
         });
         recovering.await.context("opening the data folder failed")??
     };
-    let (network, network_events) = start_network(&node_key, &genesis, &config).await?;
+    let (network, network_events) = aegis_p2p::start(&node_key, network_config(&config, &genesis)?).await?;
 
     let (panics, mut panicked) = mpsc::channel(1);
     report_panics(panics);
@@ -73,6 +75,7 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let served =
         aegis_rpc::serve(api, rpc_config(&config, &home, token)?, serving.clone().cancelled_owned()).await;
     let mut parts = parts;
+    let mut interface = None;
     let outcome = match served {
         Err(error) => Err(error.into()),
         Ok((address, mut server)) => {
@@ -93,84 +96,26 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
                 }),
             };
             serving.cancel();
-            if !server.is_finished() && tokio::time::timeout(STOP_TIMEOUT, server).await.is_err() {
-                error!("requests did not end in time");
-            }
+            interface = Some(server);
             outcome
         }
     };
     if let Err(reason) = &outcome {
         error!(reason = format!("{reason:#}"), "the node stops");
     }
-    let stopped = parts.stop().await;
-    network.shutdown().await;
-    info!("stopped");
-    outcome.and(stopped)
-}
-
-async fn start_network(
-    node_key: &aegis_types::Keypair,
-    genesis: &aegis_types::Genesis,
-    config: &aegis_config::Config,
-) -> anyhow::Result<(Network, EventReceiver)> {
-    let p2p = &config.p2p;
-    let network = NetworkConfig {
-        listen: addresses("p2p.listen", &p2p.listen)?,
-        external: addresses("p2p.external", &p2p.external)?,
-        bootstrap: addresses("p2p.bootstrap", &p2p.bootstrap)?,
-        agent: agent(&config.node.name),
-        limits: NetworkLimits {
-            connections_inbound: u32::try_from(p2p.connections_inbound_max).unwrap_or(u32::MAX),
-            connections_outbound: u32::try_from(p2p.connections_outbound_max).unwrap_or(u32::MAX),
-            ..NetworkLimits::default()
-        },
-        ..NetworkConfig::new(genesis.chain.clone(), genesis.hash())
-    };
-    Ok(aegis_p2p::start(node_key, network).await?)
-}
-
-fn agent(name: &str) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    if name.is_empty() { format!("aegis/{version}") } else { format!("aegis/{version} ({name})") }
-}
-
-fn addresses(key: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
-    let parse = |text: &String| {
-        text.parse().with_context(|| {
-            format!("{key}: `{text}` is no multiaddress; write it like /ip4/192.0.2.1/udp/7003/quic-v1")
-        })
-    };
-    texts.iter().map(parse).collect()
-}
-
-fn rpc_config(
-    config: &aegis_config::Config,
-    home: &crate::home::Home,
-    token: String,
-) -> anyhow::Result<RpcConfig> {
-    let rpc = &config.rpc;
-    let tls = match (rpc.tls_certificate.within(home.path()), rpc.tls_key.within(home.path())) {
-        (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-        (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => {
-            bail!("set both rpc.tls_certificate and rpc.tls_key, or neither")
+    let served = async {
+        if let Some(server) = interface.filter(|server| !server.is_finished())
+            && tokio::time::timeout(STOP_TIMEOUT, server).await.is_err()
+        {
+            error!("requests did not end in time");
         }
     };
-    let per_second = rpc.requests_per_second;
-    Ok(RpcConfig {
-        bind: rpc.listen,
-        token: Some(Token::new(token)?),
-        tls,
-        limits: RpcLimits {
-            body_bytes: rpc.body_max.as_usize(),
-            request_timeout: rpc.request_timeout.get(),
-            connections: rpc.connections_max,
-            watchers: rpc.watchers_max,
-            submissions: rpc.submissions_max,
-            requests_per_second: if per_second == 0 { u32::MAX } else { per_second },
-            ..RpcLimits::default()
-        },
-    })
+    let ((), stopped) = tokio::join!(served, parts.stop());
+    if tokio::time::timeout(NETWORK_STOP_TIMEOUT, network.shutdown()).await.is_err() {
+        error!("connections did not end in time");
+    }
+    info!("stopped");
+    outcome.and(stopped)
 }
 
 /// Sends the first panic of any task or thread to the main task, besides printing it.
@@ -206,7 +151,7 @@ struct Parts {
 
 impl Parts {
     fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
-        let Recovered { data_dir, journal, log, execution, engine, pool, batches } = recovered;
+        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id } = recovered;
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
         let consensus = &config.consensus;
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
@@ -243,6 +188,7 @@ impl Parts {
         let driver = Driver {
             engine,
             journal,
+            journal_id,
             is_journal_dirty: false,
             recovered: batches,
             network: network.clone(),
@@ -287,6 +233,8 @@ impl Parts {
         tasks.spawn(named("network events", events::handle_events(node.clone(), network_events)));
         tasks.spawn(named("batching", seal_batches(node.clone(), admitted, rule)));
         tasks.spawn(named("announcements", announce_batches(node.clone())));
+        tasks.spawn(named("handing on", hand_on_again(node.clone())));
+        tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
         tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
         tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
         Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }

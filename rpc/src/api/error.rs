@@ -14,12 +14,13 @@ pub enum ErrorCode {
     InvalidArgument,
     /// The proposal's kind is not known to this version.
     UnknownKind,
-    /// A signature does not fit content, key and chain.
+    /// A signature does not fit content, key and chain. Which of them is wrong cannot be told: a proposal does not name its
+    /// chain, its signature covers it.
     BadSignature,
     /// The proposal's expiry has passed.
     Expired,
-    /// The proposal was made for another chain.
-    WrongChain,
+    /// The proposal's expiry lies further ahead than the network's parameter `proposal_lifetime_max_ms` allows.
+    ExpiryTooFar,
     /// The request or a part of it is larger than allowed.
     TooLarge,
     /// What was asked for does not exist.
@@ -55,7 +56,7 @@ impl ErrorCode {
         Self::UnknownKind,
         Self::BadSignature,
         Self::Expired,
-        Self::WrongChain,
+        Self::ExpiryTooFar,
         Self::TooLarge,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -78,7 +79,7 @@ impl ErrorCode {
             Self::UnknownKind => "unknown_kind",
             Self::BadSignature => "bad_signature",
             Self::Expired => "expired",
-            Self::WrongChain => "wrong_chain",
+            Self::ExpiryTooFar => "expiry_too_far",
             Self::TooLarge => "too_large",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -102,7 +103,7 @@ impl ErrorCode {
             Self::UnknownKind => "The proposal kind is unknown",
             Self::BadSignature => "The signature is not valid",
             Self::Expired => "The proposal has expired",
-            Self::WrongChain => "The proposal is for another chain",
+            Self::ExpiryTooFar => "The proposal would expire too late",
             Self::TooLarge => "The request is too large",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The method is not allowed here",
@@ -145,6 +146,9 @@ pub struct ApiError {
     /// The field or parameter that is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Why a block would reject the proposal, as a stable code such as `vote-closed`: those that outcomes have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject_code: Option<String>,
     /// Height to resume a watch from, or the oldest height that is still held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_from: Option<Height>,
@@ -156,7 +160,14 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a code and a message.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), field: None, resume_from: None, retry_after_ms: None }
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            reject_code: None,
+            resume_from: None,
+            retry_after_ms: None,
+        }
     }
 
     /// A field or parameter that is wrong.
@@ -173,7 +184,7 @@ impl ApiError {
 
     /// A limit of load that is reached.
     pub fn busy(reason: impl fmt::Display, retry_after_ms: u64) -> Self {
-        let message = format!("{reason}; nothing was admitted, try again in {retry_after_ms} ms");
+        let message = format!("{reason}; nothing was done, try again in {retry_after_ms} ms");
         Self { retry_after_ms: Some(retry_after_ms), ..Self::new(ErrorCode::Busy, message) }
     }
 

@@ -16,11 +16,11 @@ pub struct KvEntry {
     pub key: String,
     /// The value.
     pub value: Vec<u8>,
-    /// 1 when the key was created, one more with each change.
+    /// One more with each change; no key has the same version twice, also when it was removed and made again.
     pub version: u64,
     /// Height of the block that changed it last.
     pub modified_height: Height,
-    /// Height of the newest executed block when the value was read.
+    /// Height of the newest executed block when the reading began: the value is of then or later. A page is no snapshot.
     pub read_height: Height,
 }
 
@@ -35,12 +35,12 @@ pub struct KvEntryJson {
     /// The value in base64.
     #[schema(value_type = String)]
     pub value_base64: EncodedBytes,
-    /// 1 when the key was created, one more with each change.
+    /// One more with each change; no key has the same version twice, also when it was removed and made again.
     pub version: u64,
     /// Height of the block that changed it last.
     #[schema(value_type = u64)]
     pub modified_height: Height,
-    /// Height of the newest executed block when the value was read.
+    /// Height of the newest executed block when the reading began: the value is of then or later. A page is no snapshot.
     #[schema(value_type = u64)]
     pub read_height: Height,
 }

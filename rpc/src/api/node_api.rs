@@ -4,6 +4,7 @@ use aegis_types::{Height, ProposalId};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use super::agreed::{EvidenceInfo, ParameterInfo};
 use super::block::BlockDetail;
 use super::error::ApiError;
 use super::health::{NetworkStatus, Readiness};
@@ -24,7 +25,8 @@ pub type WatchStream = BoxStream<'static, Result<WatchEvent, ApiError>>;
 /// # What an implementation may rely on
 /// The surfaces have checked, before they call: the caller's right to the call (token, origin), page limits, bounds of
 /// times, keys, and bodies that the node is to sign. Signed proposals arrive as the client sent them. A call whose client
-/// has gone is dropped at its next await point; a proposal that was admitted by then stays admitted.
+/// has gone is dropped at its next await point; a proposal that was admitted by then stays admitted. The surfaces bound how
+/// many calls wait, not what a call leaves behind: work that goes on after its call is the implementation's to bound.
 ///
 /// # What an implementation owes
 /// Bounded work and memory per call (a page may have fewer items than its limit), [`ErrorCode::Busy`](super::ErrorCode::Busy) instead of queues that grow, and
@@ -49,18 +51,30 @@ pub trait NodeApi: Send + Sync + 'static {
     /// `unavailable` while the node starts or stops.
     async fn validators(&self) -> Result<Validators, ApiError>;
 
+    /// The agreed parameters, in order of name.
+    ///
+    /// # Errors
+    /// `unavailable` while the node starts or stops.
+    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError>;
+
+    /// The evidence on record, in order of epoch and validator. `page.limit` has been checked.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a cursor that this node did not issue.
+    async fn evidence(&self, page: PageRequest) -> Result<Page<EvidenceInfo>, ApiError>;
+
     /// Submits a proposal, and waits as asked. The same account and idempotency key give the first submission's result.
     ///
     /// # Errors
-    /// `invalid_argument`, `unknown_kind`, `bad_signature`, `wrong_chain`, `too_large`, `expired`: the proposal can never take
-    /// effect. `conflict`: the key was used for another request. `busy`, `not_ready`: it was not admitted, try later.
+    /// `invalid_argument`, `unknown_kind`, `bad_signature`, `too_large`, `expired`: the proposal can never take
+    /// effect. `expiry_too_far`: sign it again to expire sooner. `conflict`: the key was used for another request. `busy`, `not_ready`: it was not admitted, try later.
     /// `outcome_unknown`: the time was up.
     async fn submit(&self, request: Submit) -> Result<Submission, ApiError>;
 
     /// Votes on an open proposal with the node's own key.
     ///
     /// # Errors
-    /// `not_found`: there is no such proposal. `conflict`: it is no longer open, or this validator voted otherwise before.
+    /// `conflict`: it is no longer open.
     /// `not_ready`: the node is no validator. And those of [`NodeApi::submit`].
     async fn vote(
         &self,

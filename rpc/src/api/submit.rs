@@ -1,6 +1,6 @@
 //! Submitting proposals.
 
-use aegis_types::{Height, ProposalBody, ProposalId};
+use aegis_types::{Height, Parameter, ProposalBody, ProposalId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +17,8 @@ pub enum Wait {
     /// Until the proposal is in a committed and executed block: the reply has height, outcome and certificate.
     #[default]
     Commit,
-    /// Until the node has checked and admitted it.
+    /// Until the node has checked and admitted it. It is held in this node's memory only until a block orders it: should the
+    /// node stop before that, it may be lost, so ask for its outcome or wait for the commit.
     Admit,
     /// Not at all: the reply says only that the node has taken the request.
     None,
@@ -35,8 +36,9 @@ pub enum Payload {
         /// The idempotency key; client or surface make a random one when it is absent, so a node always gets one.
         idempotency_key: Option<String>,
         /// The proposal has no effect later than this, in milliseconds from now; checked to be 1 to
-        /// [`Submit::EXPIRY_MS_MAX`].
-        expires_in_ms: u64,
+        /// [`Submit::EXPIRY_MS_MAX`]. When it is absent the node chooses: [`Submit::EXPIRY_MS_DEFAULT`], or less where the
+        /// network's parameters ask for it.
+        expires_in_ms: Option<u64>,
     },
 }
 
@@ -56,10 +58,10 @@ impl Submit {
     pub const TIMEOUT_MS_DEFAULT: u64 = 30_000;
     /// Longest wait; a client that needs longer asks for the proposal again by its id.
     pub const TIMEOUT_MS_MAX: u64 = 300_000;
-    /// How long a node-signed proposal stays valid when the client does not say.
+    /// How long a node-signed proposal stays valid at most when the client does not say.
     pub const EXPIRY_MS_DEFAULT: u64 = 600_000;
-    /// Longest validity of a node-signed proposal: a day, so that idempotency keys need not be remembered for ever.
-    pub const EXPIRY_MS_MAX: u64 = 86_400_000;
+    /// Longest validity of a node-signed proposal: what no network's `proposal_lifetime_max_ms` exceeds.
+    pub const EXPIRY_MS_MAX: u64 = Parameter::ProposalLifetimeMaxMs.range().max;
 
     /// Submits a signed proposal and waits for its commit.
     pub fn signed(encoding: Vec<u8>) -> Self {
@@ -68,7 +70,7 @@ impl Submit {
 
     /// Has the node sign for its own account, and waits for the commit.
     pub fn by_node(body: ProposalBody) -> Self {
-        let payload = Payload::ByNode { body, idempotency_key: None, expires_in_ms: Self::EXPIRY_MS_DEFAULT };
+        let payload = Payload::ByNode { body, idempotency_key: None, expires_in_ms: None };
         Self { payload, wait: Wait::Commit, timeout_ms: Self::TIMEOUT_MS_DEFAULT }
     }
 
@@ -79,10 +81,10 @@ impl Submit {
     pub fn check(&self) -> Result<(), ApiError> {
         check_timeout(self.timeout_ms)?;
         match &self.payload {
-            Payload::ByNode { expires_in_ms, .. } => {
-                check_range("expires_in_ms", *expires_in_ms, Self::EXPIRY_MS_MAX)
+            Payload::ByNode { expires_in_ms: Some(chosen), .. } => {
+                check_range("expires_in_ms", *chosen, Self::EXPIRY_MS_MAX)
             }
-            Payload::Signed(_) => Ok(()),
+            Payload::ByNode { expires_in_ms: None, .. } | Payload::Signed(_) => Ok(()),
         }
     }
 }
@@ -117,7 +119,7 @@ pub struct SubmitJson {
     /// With `proposal`: of all proposals of the account with one key, the first takes effect. 1 to 64 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
-    /// With `proposal`: how long it stays valid, in milliseconds.
+    /// With `proposal`: how long it stays valid, in milliseconds; the node chooses some minutes when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
     /// What to wait for.
@@ -147,11 +149,9 @@ impl TryFrom<SubmitJson> for Submit {
                 }
                 Payload::Signed(encoding)
             }
-            (None, Some(proposal)) => Payload::ByNode {
-                body: proposal.to_body()?,
-                idempotency_key,
-                expires_in_ms: expires_in_ms.unwrap_or(Self::EXPIRY_MS_DEFAULT),
-            },
+            (None, Some(proposal)) => {
+                Payload::ByNode { body: proposal.to_body()?, idempotency_key, expires_in_ms }
+            }
             (None, None) | (Some(_), Some(_)) => {
                 return Err(ApiError::invalid(
                     "proposal",
@@ -179,7 +179,7 @@ impl From<Submit> for SubmitJson {
                 signed_base64: None,
                 proposal: Some(ProposalBodyJson::from(&body)),
                 idempotency_key,
-                expires_in_ms: Some(expires_in_ms),
+                expires_in_ms,
                 wait,
                 timeout_ms,
             },

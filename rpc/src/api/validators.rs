@@ -1,6 +1,6 @@
 //! The validator set as a node sees it.
 
-use aegis_types::{Epoch, Height, ValidatorId, Weight};
+use aegis_types::{Epoch, Height, ProposalId, ValidatorId, Weight};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +21,24 @@ pub struct Validators {
     pub max_faulty: Weight,
     /// The members in ascending order of id.
     pub members: Vec<ValidatorInfo>,
+    /// What changes at the epoch's end.
+    pub pending: Vec<PendingValidator>,
+}
+
+/// A change of the set that waits for the epoch's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PendingValidator {
+    /// Whom it concerns.
+    #[schema(value_type = String)]
+    pub id: ValidatorId,
+    /// Its new weight; absent when it leaves.
+    #[schema(value_type = Option<u64>)]
+    pub weight: Option<Weight>,
+    /// Whether it leaves because it equivocated.
+    pub is_offender: bool,
+    /// The voted or evidence proposal that brought it about.
+    #[schema(value_type = String)]
+    pub proposal: ProposalId,
 }
 
 /// A member of the set.

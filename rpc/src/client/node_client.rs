@@ -9,9 +9,9 @@ use super::error::ClientError;
 use super::transport::Transport;
 use super::watch::{self, ClientWatch};
 use crate::api::{
-    ApiError, BlockDetail, ErrorCode, Health, KvEntry, NetworkStatus, Page, PageRequest, Payload, Peer,
-    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, SubmitJson,
-    Validators, VoteRequest, Wait, WatchRequest,
+    ApiError, BlockDetail, ErrorCode, EvidenceInfo, Health, KvEntry, NetworkStatus, Page, PageRequest,
+    ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status,
+    Submission, Submit, SubmitJson, Validators, VoteRequest, Wait, WatchRequest,
 };
 
 /// A client of one node. Keeps connections between calls.
@@ -61,6 +61,22 @@ impl Client {
     /// As all calls.
     pub async fn validators(&self) -> Result<Validators, ClientError> {
         self.transport.get(&["v1", "validators"], &[]).await
+    }
+
+    /// The agreed parameters, in order of name.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn parameters(&self) -> Result<Vec<ParameterInfo>, ClientError> {
+        self.transport.get(&["v1", "parameters"], &[]).await
+    }
+
+    /// The evidence on record, in order of epoch and validator.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn evidence(&self, page: PageRequest) -> Result<Page<EvidenceInfo>, ClientError> {
+        self.transport.get(&["v1", "evidence"], &page_query(page)).await
     }
 
     /// Submits a proposal and waits as asked. A node-signed one without idempotency key gets a random one here, so that the

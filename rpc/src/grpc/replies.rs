@@ -5,8 +5,9 @@ use prost::Message;
 
 use crate::api::{
     ApiError, BlockDetail, BlockProposal, CastVote, CertificateInfo, Change, Direction, ErrorCode,
-    HistoryEntry, KvEntry, NetworkStatus, Outcome, Page, Peer, ProposalDetail, ProposalState,
-    ProposalSummary, Role, Status, Submission, SubmissionState, Tally, ValidatorInfo, Validators, WatchEvent,
+    EvidenceInfo, HistoryEntry, KvEntry, NetworkStatus, Outcome, Page, ParameterInfo, Peer, PendingValidator,
+    ProposalDetail, ProposalState, ProposalSummary, Role, Status, Submission, SubmissionState, Tally,
+    ValidatorInfo, Validators, WatchEvent,
 };
 use crate::proto;
 
@@ -100,6 +101,7 @@ impl From<Validators> for proto::Validators {
             quorum: validators.quorum.0,
             max_faulty: validators.max_faulty.0,
             members: validators.members.into_iter().map(Into::into).collect(),
+            pending: validators.pending.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -116,6 +118,47 @@ impl From<ValidatorInfo> for proto::ValidatorInfo {
             connected: member.connected,
             last_voted_height: number(member.last_voted_height),
             alive: member.alive,
+        }
+    }
+}
+
+impl From<PendingValidator> for proto::PendingValidator {
+    fn from(change: PendingValidator) -> Self {
+        Self {
+            id: id(change.id),
+            weight: change.weight.map(|weight| weight.0),
+            is_offender: change.is_offender,
+            proposal: bytes(change.proposal),
+        }
+    }
+}
+
+impl From<Vec<ParameterInfo>> for proto::ListParametersResponse {
+    fn from(parameters: Vec<ParameterInfo>) -> Self {
+        let message = |parameter: ParameterInfo| proto::ParameterInfo {
+            name: parameter.name.name().to_owned(),
+            value: parameter.value,
+            next_epoch_value: parameter.next_epoch_value,
+            default: parameter.default,
+            min: parameter.min,
+            max: parameter.max,
+            description: parameter.description,
+        };
+        Self { items: parameters.into_iter().map(message).collect() }
+    }
+}
+
+impl From<Page<EvidenceInfo>> for proto::ListEvidenceResponse {
+    fn from(page: Page<EvidenceInfo>) -> Self {
+        let message = |evidence: EvidenceInfo| proto::EvidenceInfo {
+            validator: id(evidence.validator),
+            epoch: evidence.epoch.0,
+            proposal: bytes(evidence.proposal),
+            height: evidence.height.0,
+        };
+        Self {
+            items: page.items.into_iter().map(message).collect(),
+            next_cursor: page.next_cursor.unwrap_or_default(),
         }
     }
 }

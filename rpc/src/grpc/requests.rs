@@ -50,7 +50,7 @@ impl TryFrom<proto::SubmitRequest> for Submit {
                 Payload::ByNode {
                     body: ProposalBody::decode(kind, &proposal.body)?,
                     idempotency_key: non_empty(proposal.idempotency_key),
-                    expires_in_ms: or_default(proposal.expires_in_ms, Self::EXPIRY_MS_DEFAULT),
+                    expires_in_ms: Some(proposal.expires_in_ms).filter(|chosen| *chosen != 0),
                 }
             }
             None => return Err(ApiError::invalid("payload", "give `signed` or `by_node`")),

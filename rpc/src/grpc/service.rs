@@ -69,6 +69,22 @@ impl Node for NodeService {
         reply(self.operations.network_status(caller(&request)).await)
     }
 
+    async fn list_parameters(
+        &self,
+        request: Request<proto::ListParametersRequest>,
+    ) -> Reply<proto::ListParametersResponse> {
+        reply(self.operations.parameters(caller(&request)).await)
+    }
+
+    async fn list_evidence(
+        &self,
+        request: Request<proto::ListEvidenceRequest>,
+    ) -> Reply<proto::ListEvidenceResponse> {
+        let caller = caller(&request);
+        let message = request.into_inner();
+        reply(self.operations.evidence(caller, page(message.cursor, message.limit)).await)
+    }
+
     async fn submit(&self, request: Request<proto::SubmitRequest>) -> Reply<proto::Submission> {
         let caller = caller(&request);
         let submit = Submit::try_from(request.into_inner()).map_err(to_status)?;

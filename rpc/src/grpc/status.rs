@@ -19,9 +19,8 @@ pub(crate) const fn grpc_code(code: ErrorCode) -> Code {
         ErrorCode::InvalidArgument
         | ErrorCode::UnknownKind
         | ErrorCode::BadSignature
-        | ErrorCode::WrongChain
         | ErrorCode::TooLarge => Code::InvalidArgument,
-        ErrorCode::Expired | ErrorCode::Conflict => Code::FailedPrecondition,
+        ErrorCode::Expired | ErrorCode::ExpiryTooFar | ErrorCode::Conflict => Code::FailedPrecondition,
         ErrorCode::NotFound => Code::NotFound,
         ErrorCode::MethodNotAllowed => Code::Unimplemented,
         ErrorCode::Unauthenticated => Code::Unauthenticated,
@@ -53,6 +52,7 @@ impl From<ApiError> for proto::Error {
             code: error.code.name().to_owned(),
             message: error.message,
             field: error.field,
+            reject_code: error.reject_code,
             resume_from: error.resume_from.map(|height| height.0),
             retry_after_ms: error.retry_after_ms,
         }

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Document};
-use super::{blocks, kv, node, probes, proposals, watch};
+use super::{agreed, blocks, kv, node, probes, proposals, watch};
 use crate::api::{ApiError, ErrorCode};
 use crate::problem::Problem;
 use crate::server::Operations;
@@ -33,6 +33,8 @@ pub(super) fn documented_routes() -> OpenApiRouter<Arc<Operations>> {
         .routes(routes!(node::get_status))
         .routes(routes!(node::list_peers))
         .routes(routes!(node::get_validators))
+        .routes(routes!(agreed::list_parameters))
+        .routes(routes!(agreed::list_evidence))
         .routes(routes!(proposals::submit, proposals::list))
         .routes(routes!(proposals::get_proposal))
         .routes(routes!(proposals::vote))

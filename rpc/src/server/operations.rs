@@ -11,9 +11,9 @@ use super::entry::Caller;
 use super::pace::paced;
 use crate::api::submit::check_timeout;
 use crate::api::{
-    ApiError, BlockDetail, ErrorCode, KvEntry, NetworkStatus, NodeApi, Page, PageRequest, Payload, Peer,
-    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators,
-    VoteRequest, WatchRequest, WatchStream,
+    ApiError, BlockDetail, ErrorCode, EvidenceInfo, KvEntry, NetworkStatus, NodeApi, Page, PageRequest,
+    ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status,
+    Submission, Submit, Validators, VoteRequest, WatchRequest, WatchStream,
 };
 use crate::config::RpcLimits;
 
@@ -69,6 +69,19 @@ impl Operations {
 
     pub(crate) async fn validators(&self, caller: Caller) -> Result<Validators, ApiError> {
         self.read(caller, self.api.validators()).await
+    }
+
+    pub(crate) async fn parameters(&self, caller: Caller) -> Result<Vec<ParameterInfo>, ApiError> {
+        self.read(caller, self.api.parameters()).await
+    }
+
+    pub(crate) async fn evidence(
+        &self,
+        caller: Caller,
+        page: PageRequest,
+    ) -> Result<Page<EvidenceInfo>, ApiError> {
+        page.check()?;
+        self.read(caller, self.api.evidence(page)).await
     }
 
     pub(crate) async fn network_status(&self, caller: Caller) -> Result<NetworkStatus, ApiError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -15,6 +15,7 @@ use super::connection::serve_connection;
 use super::entry::Entry;
 use super::operations::{Operations, Reads};
 use super::origin::OriginRule;
+use super::places::Places;
 use super::rate::RateLimit;
 use super::tls;
 use crate::api::NodeApi;
@@ -55,7 +56,7 @@ pub async fn serve(
         rest: rest::router(Arc::clone(&operations)),
         grpc: grpc::router(operations, stopping)?,
     });
-    let connections = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+    let connections = Places::new(limits.connections, limits.connections_per_address);
     let server = Server { listener, tls, entry, connections, stop };
     Ok((address, tokio::spawn(server.run(shutdown))))
 }
@@ -72,7 +73,7 @@ struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     entry: Arc<Entry>,
-    connections: Arc<Semaphore>,
+    connections: Arc<Places>,
     stop: watch::Sender<bool>,
 }
 
@@ -89,7 +90,7 @@ impl Server {
             while tasks.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, client)) => {
-                    let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
+                    let Some(place) = self.connections.take(client.ip()) else {
                         tracing::debug!(%client, "too many connections; closed");
                         continue;
                     };

@@ -172,6 +172,12 @@ pub fn validators() -> Validators {
         quorum: set.quorum(),
         max_faulty: set.max_faulty(),
         members: members.collect(),
+        pending: vec![PendingValidator {
+            id: ValidatorId([4; 32]),
+            weight: None,
+            is_offender: true,
+            proposal: KNOWN,
+        }],
     }
 }
 
@@ -301,6 +307,22 @@ impl NodeApi for FakeNode {
 
     async fn peers(&self) -> Result<Vec<Peer>, ApiError> {
         Ok(vec![peer()])
+    }
+
+    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError> {
+        let changed = Some(16);
+        Ok(vec![ParameterInfo::new(aegis_types::Parameter::Window, 8, changed)])
+    }
+
+    async fn evidence(&self, page: PageRequest) -> Result<Page<EvidenceInfo>, ApiError> {
+        let evidence = EvidenceInfo {
+            validator: ValidatorId([4; 32]),
+            epoch: Epoch(1),
+            proposal: KNOWN,
+            height: Height(8),
+        };
+        let next_cursor = page.cursor.map(|cursor| format!("{cursor}+"));
+        Ok(Page { items: vec![evidence], next_cursor })
     }
 
     async fn validators(&self) -> Result<Validators, ApiError> {

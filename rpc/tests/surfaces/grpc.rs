@@ -58,6 +58,13 @@ async fn reads_show_what_the_node_says() {
     assert_eq!((peers.len(), peers[0].direction()), (1, proto::Direction::Outbound));
     let validators = client.get_validators(proto::GetValidatorsRequest {}).await.unwrap().into_inner();
     assert_eq!((validators.members.len(), validators.total_weight), (4, 18));
+    assert_eq!((validators.pending.len(), validators.pending[0].weight), (1, None));
+    let parameters =
+        client.list_parameters(proto::ListParametersRequest {}).await.unwrap().into_inner().items;
+    assert_eq!((parameters[0].name.as_str(), parameters[0].next_epoch_value), ("window", Some(16)));
+    let evidence = proto::ListEvidenceRequest { cursor: "x".into(), limit: 0 };
+    let evidence = client.list_evidence(evidence).await.unwrap().into_inner();
+    assert_eq!((evidence.items[0].height, evidence.next_cursor.as_str()), (8, "x+"));
     let network = client.get_network_status(proto::GetNetworkStatusRequest {}).await.unwrap().into_inner();
     assert!(network.can_decide && network.leader.is_none());
 

@@ -54,6 +54,27 @@ async fn a_submission_that_takes_too_long_is_unknown_and_others_beyond_the_limit
 }
 
 #[tokio::test]
+async fn an_address_with_its_share_of_connections_gets_no_more() {
+    let limits = RpcLimits { connections_per_address: 2, ..RpcLimits::default() };
+    let server = start_with(limited(limits)).await;
+    let held = [connect(&server).await, connect(&server).await];
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    let _ = third.write_all(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await;
+    let closed = tokio::time::timeout(PATIENCE, third.read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "the third connection is closed");
+    drop(held);
+}
+
+/// A connection that has been served once and stays open.
+async fn connect(server: &crate::fixture::Fixture) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 512])).await.unwrap().unwrap();
+    assert!(read > 0, "the connection is served");
+    stream
+}
+
+#[tokio::test]
 async fn an_address_that_asks_too_fast_is_told_to_wait() {
     let server = start_with(limited(RpcLimits { requests_per_second: 2, ..RpcLimits::default() })).await;
     let mut refused = 0;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::fake_node::KNOWN;
 use crate::fixture::{Fixture, start};
 
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 18] = [
     "/api/health",
     "/api/network/status",
     "/livez",
@@ -15,8 +15,10 @@ const PATHS: [&str; 16] = [
     "/readyz",
     "/v1/blocks/latest",
     "/v1/blocks/{height}",
+    "/v1/evidence",
     "/v1/kv",
     "/v1/kv/{key}",
+    "/v1/parameters",
     "/v1/peers",
     "/v1/proposals",
     "/v1/proposals/{id}",

@@ -23,6 +23,12 @@ async fn reads_show_what_the_node_says() {
 
     assert_eq!(server.get("/v1/peers").await.json()[0]["latency_us"], 250);
     assert_eq!(server.get("/v1/validators").await.json()["members"].as_array().unwrap().len(), 4);
+    let pending = &server.get("/v1/validators").await.json()["pending"][0];
+    assert_eq!((&pending["is_offender"], &pending["weight"]), (&json!(true), &json!(null)));
+    let parameter = &server.get("/v1/parameters").await.json()[0];
+    assert_eq!((&parameter["name"], &parameter["next_epoch_value"]), (&json!("window"), &json!(16)));
+    let evidence = server.get("/v1/evidence?cursor=x").await.json();
+    assert_eq!((&evidence["items"][0]["height"], &evidence["next_cursor"]), (&json!(8), &json!("x+")));
     assert_eq!(server.get("/v1/blocks/latest").await.json()["header"]["height"], NEWEST);
     let block = server.get("/v1/blocks/11").await.json();
     assert_eq!((&block["header"]["height"], &block["certificate"]["weight"]), (&json!(11), &json!(13)));

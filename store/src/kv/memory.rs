@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::error::StoreError;
 
 use super::limits::check_sizes;
+use super::reentry::{Scanning, forbid_reentry};
 use super::store::{KvStore, Op, Table, Visit};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -64,10 +65,12 @@ impl MemoryKv {
 
     // No method panics between two changes that belong together, so a poisoned lock is taken as it is.
     fn read(&self) -> RwLockReadGuard<'_, Contents> {
+        forbid_reentry(self);
         self.contents.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Contents> {
+        forbid_reentry(self);
         self.contents.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,6 +82,7 @@ impl KvStore for MemoryKv {
 
     fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let contents = self.read();
+        let _scanning = Scanning::begin(self);
         let range = (Bound::Included(from), Bound::Unbounded);
         let _ = contents.map(table).range::<[u8], _>(range).try_for_each(|(key, value)| visit(key, value));
         Ok(())
@@ -86,6 +90,7 @@ impl KvStore for MemoryKv {
 
     fn scan_back(&self, table: Table, before: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let contents = self.read();
+        let _scanning = Scanning::begin(self);
         let range = (Bound::Unbounded, Bound::Excluded(before));
         let _ =
             contents.map(table).range::<[u8], _>(range).rev().try_for_each(|(key, value)| visit(key, value));

@@ -2,8 +2,10 @@
 //!
 //! [`SledKv`] keeps it on disk, [`MemoryKv`] in memory for simulations. Both keep to one contract, [`KvStore`].
 
+mod damage_mark;
 mod limits;
 mod memory;
+mod reentry;
 mod sled_kv;
 mod sled_value;
 mod store;

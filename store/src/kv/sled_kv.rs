@@ -7,14 +7,14 @@
 //! - No entry is large: values are cut into pieces (see `sled_value`).
 //! - Sled panics on some damaged files, at opening and later. Every call is guarded, and a panic is reported as damage.
 //! - A file `snap.*.generating`, left by a crash while sled was writing it, would keep sled from opening; it is deleted.
-//! - After the first failure the store is closed.
+//! - After the first failure the store is closed; damage is also marked in the folder, so that it is not opened again.
 //! - A store that was dropped holds its lock for a moment; the next opening waits for it.
 
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,9 @@ use tracing::warn;
 use crate::disk::{make_folder, sync_folder, sync_parent};
 use crate::error::{Part, StoreError};
 
+use super::damage_mark;
 use super::limits::check_sizes;
+use super::reentry::{Scanning, forbid_reentry};
 use super::sled_value::{Head, encode_head, piece_key, pieces, value_crc};
 use super::store::{KvStore, Op, Table, Visit};
 
@@ -105,6 +107,9 @@ impl SledKv {
     /// disk; a full disk is one of them, for sled writes while it opens.
     pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         make_folder(folder)?;
+        if damage_mark::is_there(folder) {
+            return Err(damaged(folder, "damage was found in it before"));
+        }
         delete_unfinished_snapshots(folder)?;
         let config = sled::Config::new()
             .path(folder)
@@ -181,7 +186,22 @@ impl SledKv {
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Poisoned { part: Part::Kv });
         }
-        guarded(&self.folder, call).inspect_err(|_| self.close())
+        guarded(&self.folder, call).inspect_err(|error| {
+            self.close();
+            if matches!(error, StoreError::Damaged { .. }) {
+                damage_mark::leave(&self.folder);
+            }
+        })
+    }
+
+    fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        forbid_reentry(self);
+        self.one_moment.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        forbid_reentry(self);
+        self.one_moment.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn close(&self) {
@@ -192,6 +212,7 @@ impl SledKv {
     fn value(&self, table: Table, key: &[u8], entry: &[u8]) -> Result<Vec<u8>, StoreError> {
         let garbled = || {
             self.close();
+            damage_mark::leave(&self.folder);
             damaged(&self.folder, "a value is not what was put")
         };
         let head = Head::decode(entry).ok_or_else(garbled)?;
@@ -230,26 +251,28 @@ impl SledKv {
 
 impl KvStore for SledKv {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let _shared = self.one_moment.read().unwrap_or_else(PoisonError::into_inner);
+        let _shared = self.shared();
         let entry = self.run(|| self.trees.table(table).get(key))?;
         entry.map(|entry| self.value(table, key, &entry)).transpose()
     }
 
     fn scan(&self, table: Table, from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let _shared = self.one_moment.read().unwrap_or_else(PoisonError::into_inner);
+        let _shared = self.shared();
+        let _scanning = Scanning::begin(self);
         let mut entries = self.trees.table(table).range(from..);
         self.visit_all(table, || entries.next(), visit)
     }
 
     fn scan_back(&self, table: Table, before: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let _shared = self.one_moment.read().unwrap_or_else(PoisonError::into_inner);
+        let _shared = self.shared();
+        let _scanning = Scanning::begin(self);
         let mut entries = self.trees.table(table).range(..before);
         self.visit_all(table, || entries.next_back(), visit)
     }
 
     fn commit(&self, ops: &[Op]) -> Result<(), StoreError> {
         check_sizes(ops)?;
-        let _alone = self.one_moment.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.alone();
         let Trees { state, index, meta, pieces, .. } = &self.trees;
         self.run(|| {
             match (state, index, meta, pieces).transaction(|(state, index, meta, pieces)| {
@@ -272,7 +295,7 @@ impl KvStore for SledKv {
     }
 
     fn clear(&self) -> Result<(), StoreError> {
-        let _alone = self.one_moment.write().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.alone();
         self.run(|| self.trees.layout.insert(CLEARING_KEY, &[]))?;
         self.flush()?;
         let Trees { state, index, meta, pieces, layout } = &self.trees;

@@ -62,16 +62,16 @@ impl SegmentDir {
 
     /// Makes a segment with its founding records, durable in full before it gets its name.
     pub fn create(&self, header: &SegmentHeader, founding: &[u8]) -> Result<Arc<dyn MediumFile>, StoreError> {
-        let final_name = name(header.first);
-        let unfinished = format!("{final_name}{UNFINISHED}");
-        let error = |action| move |source| self.error_at(action, &unfinished_of(header.first), source);
-        let file = self.medium.create(&unfinished).map_err(error("create"))?;
-        file.write_at(0, &header.encode()).map_err(error("write"))?;
-        file.write_at(SEGMENT_HEADER_BYTES as u64, founding).map_err(error("write"))?;
-        file.sync().map_err(error("sync"))?;
-        self.medium.rename(&unfinished, &final_name).map_err(error("rename"))?;
-        self.sync_names()?;
-        Ok(file)
+        let mut segment = self.begin(header.first)?;
+        segment.append(founding)?;
+        segment.finish(header)
+    }
+
+    /// Begins a segment whose founding records are written piece by piece. It counts only once it is finished.
+    pub fn begin(&self, first: u64) -> Result<Unfinished<'_>, StoreError> {
+        let name = unfinished_of(first);
+        let file = self.medium.create(&name).map_err(|e| self.error_at("create", &name, e))?;
+        Ok(Unfinished { dir: self, file, name, end: SEGMENT_HEADER_BYTES as u64 })
     }
 
     /// Deletes a segment durably and returns how many bytes it had.
@@ -129,6 +129,42 @@ impl SegmentDir {
 
     fn error_at(&self, action: &'static str, name: &str, source: io::Error) -> StoreError {
         StoreError::io(action, &self.medium.path(name), source)
+    }
+}
+
+/// A segment under the name that it has until all its founding records are durable.
+pub(crate) struct Unfinished<'a> {
+    dir: &'a SegmentDir,
+    file: Arc<dyn MediumFile>,
+    name: String,
+    end: u64,
+}
+
+impl Unfinished<'_> {
+    /// Writes encoded founding records behind those before.
+    pub fn append(&mut self, founding: &[u8]) -> Result<(), StoreError> {
+        self.file.write_at(self.end, founding).map_err(|e| self.dir.error_at("write", &self.name, e))?;
+        self.end += founding.len() as u64;
+        Ok(())
+    }
+
+    /// The offset behind the records so far.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Writes the header, makes all of it durable and gives it its name.
+    pub fn finish(self, header: &SegmentHeader) -> Result<Arc<dyn MediumFile>, StoreError> {
+        let Self { dir, file, name: unfinished, .. } = self;
+        let error = |action| {
+            let unfinished = &unfinished;
+            move |source| dir.error_at(action, unfinished, source)
+        };
+        file.write_at(0, &header.encode()).map_err(error("write"))?;
+        file.sync().map_err(error("sync"))?;
+        dir.medium.rename(&unfinished, &name(header.first)).map_err(error("rename"))?;
+        dir.sync_names()?;
+        Ok(file)
     }
 }
 

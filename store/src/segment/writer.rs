@@ -19,6 +19,9 @@ pub const BUFFER_BYTES_MAX: u64 = 256 << 20;
 /// Capacity that the buffer keeps between flushes; one rare large write must not hold its memory for ever.
 const BUFFER_KEEP_BYTES: usize = 4 << 20;
 
+/// Bytes that a checkpoint gathers before it writes them: it may be far larger than what fits the memory twice.
+const CHECKPOINT_PIECE_BYTES: usize = 4 << 20;
+
 /// The segment that records are appended to.
 #[derive(Debug, Clone)]
 struct Newest {
@@ -147,17 +150,37 @@ impl SegmentWriter {
     /// Starts a segment whose founding records replace all earlier ones. Nothing may be buffered.
     ///
     /// Returns its first record's number. One number is left out before it, so that no two segments share a name.
-    pub fn checkpoint<'a>(&mut self, live: impl Iterator<Item = &'a [u8]>) -> Result<u64, StoreError> {
+    pub fn checkpoint(&mut self, live: impl Iterator<Item = impl AsRef<[u8]>>) -> Result<u64, StoreError> {
         self.check()?;
         let first = self.next_seq.saturating_add(1);
+        let (newest, next_seq) = self.write_checkpoint(first, live).inspect_err(|error| {
+            self.poisoned = !matches!(error, StoreError::TooLarge { .. });
+        })?;
+        self.newest = Some(newest);
+        self.next_seq = next_seq;
+        Ok(first)
+    }
+
+    fn write_checkpoint(
+        &self,
+        first: u64,
+        live: impl Iterator<Item = impl AsRef<[u8]>>,
+    ) -> Result<(Newest, u64), StoreError> {
         let nonce = self.dir.nonce();
-        let mut body = Vec::new();
+        let mut segment = self.dir.begin(first)?;
+        let mut piece = Vec::new();
         let mut seq = first;
         for payload in live {
-            let len = checked_len(payload, body.len() as u64)?;
-            encode_record(&mut body, nonce, seq, first, len, payload);
+            let payload = payload.as_ref();
+            encode_record(&mut piece, nonce, seq, first, record_len(payload)?, payload);
             seq = seq.saturating_add(1);
+            if piece.len() >= CHECKPOINT_PIECE_BYTES {
+                segment.append(&piece)?;
+                piece.clear();
+            }
         }
+        segment.append(&piece)?;
+        let end = segment.end();
         let header = SegmentHeader {
             part: self.dir.part(),
             first,
@@ -166,9 +189,8 @@ impl SegmentWriter {
             founding: seq - first,
             checkpoint: true,
         };
-        self.newest = Some(self.start_segment(&header, &body).inspect_err(|_| self.poisoned = true)?);
-        self.next_seq = seq;
-        Ok(first)
+        let file = segment.finish(&header)?;
+        Ok((Newest { file, first, nonce, end }, seq))
     }
 
     /// Forgets the newest segment, so that the next record starts one. Nothing may be buffered.
@@ -242,17 +264,16 @@ fn encode_record(buffer: &mut Vec<u8>, nonce: u64, seq: u64, write: u64, len: u3
 }
 
 fn checked_len(payload: &[u8], buffered: u64) -> Result<u32, StoreError> {
-    let actual = payload.len() as u64;
-    if actual > RECORD_BYTES_MAX {
-        return Err(StoreError::TooLarge { what: "a record", actual, limit: RECORD_BYTES_MAX });
-    }
-    let total = buffered.saturating_add(actual).saturating_add(RECORD_HEADER_BYTES as u64);
+    let len = record_len(payload)?;
+    let total = buffered.saturating_add(u64::from(len)).saturating_add(RECORD_HEADER_BYTES as u64);
     if total > BUFFER_BYTES_MAX {
         return Err(StoreError::TooLarge { what: "one flush", actual: total, limit: BUFFER_BYTES_MAX });
     }
-    u32::try_from(actual).map_err(|_| StoreError::TooLarge {
-        what: "a record",
-        actual,
-        limit: RECORD_BYTES_MAX,
-    })
+    Ok(len)
+}
+
+fn record_len(payload: &[u8]) -> Result<u32, StoreError> {
+    let actual = payload.len() as u64;
+    let too_large = StoreError::TooLarge { what: "a record", actual, limit: RECORD_BYTES_MAX };
+    u32::try_from(actual).ok().filter(|_| actual <= RECORD_BYTES_MAX).ok_or(too_large)
 }

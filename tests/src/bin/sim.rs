@@ -1,12 +1,15 @@
 //! Runs the seeded simulation over many seeds.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::Arc;
 
-use aegis_tests::sim::report::Counts;
-use aegis_tests::sim::{Recording, Report, run};
+use aegis_tests::sim::campaign::{Campaign, Plan};
+use aegis_tests::sim::clock::Micros;
+use aegis_tests::sim::delays::DelayTable;
+use aegis_tests::sim::faults::FaultKind;
+use aegis_tests::sim::options::{DECISIONS, Trim};
+use aegis_tests::sim::{Options, Recording, costs, run, shrink};
 use clap::Parser;
 
 /// Simulates whole clusters in virtual time; exits with 0 only if no invariant was broken.
@@ -19,97 +22,117 @@ struct Arguments {
     /// The first seed; the others follow it.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
+    /// Height that each run goes to.
+    #[arg(long, default_value_t = DECISIONS)]
+    decisions: u64,
     /// Threads; all processors by default.
     #[arg(long)]
     threads: Option<usize>,
+    /// Keeps state and report in this file, as JSON; a campaign that was interrupted goes on from it.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Writes the readable trace of the first seed, or of the first that fails, to this file.
     #[arg(long)]
-    trace: Option<std::path::PathBuf>,
+    trace: Option<PathBuf>,
+    /// Takes round-trip times between places from this file (milliseconds, a square of comma-separated numbers) and not from
+    /// the coordinates of cities.
+    #[arg(long)]
+    round_trips: Option<PathBuf>,
+    /// Does not try to make the first failing run smaller.
+    #[arg(long)]
+    no_shrinking: bool,
+    /// Prints what a block costs for several numbers of validators, and runs no seeds.
+    #[arg(long)]
+    costs: bool,
+    /// Leaves kinds of faults out.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<FaultKind>,
+    /// Leaves single timed faults out, by their numbers in the trace.
+    #[arg(long, value_delimiter = ',')]
+    skip: Vec<u64>,
+    /// Lets these nodes be correct, whatever the seed says.
+    #[arg(long, value_delimiter = ',')]
+    honest: Vec<usize>,
+    /// Number of validators of the genesis, whatever the seed says.
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Ends the faults at this virtual time, in microseconds.
+    #[arg(long)]
+    heal_at_us: Option<Micros>,
 }
 
-struct Progress {
-    next: AtomicU64,
-    done: AtomicU64,
-    results: Mutex<(Counts, Vec<Report>)>,
+impl Arguments {
+    fn options(&self) -> anyhow::Result<Options> {
+        let delays = match &self.round_trips {
+            Some(path) => DelayTable::from_round_trips(path)?,
+            None => DelayTable::of_cities(),
+        };
+        let trim = Trim {
+            without: self.without.iter().copied().collect(),
+            skip: self.skip.iter().copied().collect(),
+            honest: self.honest.iter().copied().collect(),
+            nodes: self.nodes,
+            heal_at: self.heal_at_us,
+        };
+        Ok(Options { decisions: self.decisions, delays: Arc::new(delays), trim })
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let started = Instant::now();
-    let threads = arguments
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-        .max(1);
-    let progress = Progress {
-        next: AtomicU64::new(0),
-        done: AtomicU64::new(0),
-        results: Mutex::new((Counts::default(), Vec::new())),
+    if arguments.costs {
+        let rows: Vec<costs::CostRow> = costs::SIZES.iter().map(|size| costs::measure(*size, 100)).collect();
+        println!("{}", costs::table(&rows));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = arguments.options()?;
+    let available = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let plan = Plan {
+        first_seed: arguments.first_seed,
+        seeds: arguments.seeds,
+        threads: arguments.threads.unwrap_or_else(available),
+        state: arguments.report.clone(),
+        options: options.clone(),
     };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| work(&arguments, &progress));
-        }
-    });
-    let (counts, mut failures) =
-        progress.results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    failures.sort_by_key(|report| report.seed);
-    for report in &failures {
-        if let Some(violation) = &report.violation {
-            println!("seed {} breaks {violation}", report.seed);
+    let campaign = Campaign::run(&plan)?;
+    for failure in &campaign.failures {
+        println!("seed {} breaks {}", failure.seed, failure.violation);
+    }
+    match campaign.failures.first() {
+        Some(failure) => explain(&arguments, &options, failure.seed)?,
+        None => {
+            if let Some(path) = &arguments.trace {
+                let report = run(arguments.first_seed, &options, Recording::Text);
+                std::fs::write(path, report.trace.join("\n"))?;
+                println!("trace of seed {}: {}", report.seed, path.display());
+            }
         }
     }
-    let to_trace = failures.first().map(|report| report.seed);
+    println!("{}", campaign.summary());
+    Ok(if campaign.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Shrinks a failing run, writes its trace, and says how to run it again.
+fn explain(arguments: &Arguments, options: &Options, seed: u64) -> anyhow::Result<()> {
+    let shrunk = if arguments.no_shrinking { None } else { shrink::shrink(seed, options) };
+    let (options, report) = match shrunk {
+        Some(shrunk) => {
+            println!("shrunk in {} runs", shrunk.runs);
+            (shrunk.options, shrunk.report)
+        }
+        None => (options.clone(), run(seed, options, Recording::Text)),
+    };
     let path = arguments
         .trace
         .clone()
-        .or_else(|| to_trace.map(|seed| std::env::temp_dir().join(format!("aegis-sim-{seed}.trace"))));
-    if let Some(path) = path {
-        let report = run(to_trace.unwrap_or(arguments.first_seed), Recording::Text);
-        std::fs::write(&path, report.trace.join("\n"))?;
-        println!("trace of seed {}: {}", report.seed, path.display());
-    }
-    if let Some(seed) = to_trace {
-        println!("reproduce: sim --seeds 1 --first-seed {seed}");
-    }
-    println!("{}", summary(&arguments, &counts, failures.len(), started.elapsed().as_secs_f64()));
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn work(arguments: &Arguments, progress: &Progress) {
-    /// A line of progress after so many seeds.
-    const REPORT_EVERY: u64 = 100;
-    loop {
-        let number = progress.next.fetch_add(1, Ordering::Relaxed);
-        if number >= arguments.seeds {
-            return;
-        }
-        let report = run(arguments.first_seed.wrapping_add(number), Recording::HashOnly);
-        let done = progress.done.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut results = progress.results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        results.0.add(&report.counts);
-        if report.violation.is_some() {
-            results.1.push(report);
-        }
-        if done.is_multiple_of(REPORT_EVERY) {
-            eprintln!("{done} of {} seeds, {} violations", arguments.seeds, results.1.len());
-        }
-    }
-}
-
-fn summary(arguments: &Arguments, counts: &Counts, violations: usize, seconds: f64) -> String {
-    format!(
-        "{} seeds, {violations} violations, {} decisions, {} proposals, {} epochs, {} crashes, {} view changes \
-         ({} views entered), {} messages ({} lost), {} accusations, longest recovery {:.1} s, {seconds:.1} seconds",
-        arguments.seeds,
-        counts.decisions,
-        counts.proposals,
-        counts.epochs,
-        counts.crashes,
-        counts.view_changes,
-        counts.views_entered,
-        counts.sent,
-        counts.lost,
-        counts.accusations,
-        counts.recovery as f64 / 1e6,
-    )
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("aegis-sim-{seed}.trace")));
+    std::fs::write(&path, report.trace.join("\n"))?;
+    println!("trace of seed {seed}: {} ({} lines)", path.display(), report.trace.len());
+    let decisions = if options.decisions == DECISIONS {
+        String::new()
+    } else {
+        format!(" --decisions {}", options.decisions)
+    };
+    println!("reproduce: sim --seeds 1 --first-seed {seed}{decisions}{}", options.trim.flags());
+    Ok(())
 }

@@ -1,11 +1,15 @@
-//! The replicated application that simulated nodes execute: the real ledger, over the store's in-memory key-value tables.
+//! The replicated application that simulated nodes execute: the real ledger, over the store's in-memory key-value tables,
+//! and what a node keeps beside it about the end of its committed log.
+//!
+//! All of it is derived from the log. A crash leaves it as it is or, at times, loses it as a whole; then it is built again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use aegis_consensus::NextEpoch;
+use aegis_consensus::{EpochContext, NextEpoch, Tip};
 use aegis_ledger::{Change, Ledger, Outcome, StateError, StateReader};
 use aegis_store::{KvStore, MemoryKv, Op, Table};
-use aegis_types::{AccountId, CommittedBlock, Genesis, Hash, Height, Kind, ProposalId};
+use aegis_types::{AccountId, BlockKind, CommittedBlock, Genesis, Hash, Height, Kind, ProposalId};
 
 /// What became of a proposal of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +50,28 @@ pub struct Executed {
     pub receipts: Vec<Receipt>,
 }
 
+/// Where execution stands: what an engine starts from.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The newest executed block.
+    pub tip: Tip,
+    /// The epoch that the next block belongs to.
+    pub epoch: EpochContext,
+    /// Height and digest of the block that the epoch started from.
+    pub origin: (Height, Hash),
+    /// The next epoch, when the tip is a closing block.
+    pub next_epoch: Option<NextEpoch>,
+    /// State roots by height.
+    pub roots: BTreeMap<Height, Hash>,
+    /// Batches in executed blocks.
+    pub ordered: BTreeSet<Hash>,
+}
+
 /// A node's agreed state.
 pub struct Application {
     ledger: Ledger,
     tables: Tables,
+    standing: Standing,
 }
 
 struct Tables(MemoryKv);
@@ -89,12 +111,20 @@ impl Application {
         let (ledger, changes) = Ledger::genesis(genesis).map_err(|error| error.to_string())?;
         let tables = Tables(MemoryKv::new());
         tables.write(changes)?;
-        Ok(Self { ledger, tables })
+        let standing = Standing {
+            tip: Tip::genesis(genesis),
+            epoch: EpochContext::genesis(genesis),
+            origin: (Height::ZERO, genesis.hash()),
+            next_epoch: None,
+            roots: BTreeMap::from([(Height::ZERO, ledger.root())]),
+            ordered: BTreeSet::new(),
+        };
+        Ok(Self { ledger, tables, standing })
     }
 
-    /// The root of the current state.
-    pub fn root(&self) -> Hash {
-        self.ledger.root()
+    /// Where execution stands.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Executes a block.
@@ -104,6 +134,10 @@ impl Application {
     pub fn apply(&mut self, block: &CommittedBlock) -> Result<Executed, String> {
         let applied = self.ledger.apply(&self.tables, block).map_err(|error| error.to_string())?;
         self.tables.write(applied.changes)?;
+        let next_epoch = applied
+            .next_epoch
+            .map(|next| NextEpoch { validators: next.validators, parameters: next.parameters });
+        self.standing.advance(block, applied.state_root, next_epoch.clone());
         let receipts = applied.receipts.into_iter().map(|receipt| Receipt {
             id: receipt.id,
             account: receipt.account,
@@ -118,10 +152,23 @@ impl Application {
         Ok(Executed {
             height: applied.height,
             state_root: applied.state_root,
-            next_epoch: applied
-                .next_epoch
-                .map(|next| NextEpoch { validators: next.validators, parameters: next.parameters }),
+            next_epoch,
             receipts: receipts.collect(),
         })
+    }
+}
+
+impl Standing {
+    fn advance(&mut self, block: &CommittedBlock, root: Hash, next_epoch: Option<NextEpoch>) {
+        let header = &block.header;
+        if let (BlockKind::Handover { .. }, Some(next)) = (header.kind, self.next_epoch.take()) {
+            let NextEpoch { validators, parameters } = next;
+            self.epoch = EpochContext { validators, parameters, start_ms: header.timestamp_ms };
+            self.origin = (header.height, block.certificate.content.digest);
+        }
+        self.next_epoch = next_epoch;
+        self.roots.insert(header.height, root);
+        self.ordered.extend(header.batches.iter().map(|batch| batch.digest));
+        self.tip = Tip::of(header.clone(), block.certificate.clone());
     }
 }

@@ -1,101 +1,88 @@
 //! Restart: from a disk's durable content to an engine and its application.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
-
-use aegis_consensus::{Engine, EpochContext, NextEpoch, Now, Record, Start, Tip};
-use aegis_types::{BlockKind, CommittedBlock, Hash, Height};
+use aegis_consensus::{Engine, Now, Start};
+use aegis_types::{Canonical, CommittedBlock, Height};
 
 use super::application::{Application, Executed};
-use super::disk::Disk;
-use super::rng::Rng;
+use super::disk::{Disk, OpenDisk};
+use super::held_batch::HeldBatch;
+use super::journal_entry::JournalEntry;
 use super::scenario::{NodeIndex, Scenario};
-
-/// How many of the newest blocks a restarted node may not have executed yet.
-const UNEXECUTED_MAX: usize = 4;
 
 /// What a process starts with.
 pub struct Booted {
     /// The engine.
     pub engine: Engine,
-    /// The application, at the newest executed block.
+    /// The application, at the log's end.
     pub application: Application,
-    /// What executing the durable blocks yielded.
-    pub executed: Vec<Rc<Executed>>,
-    /// Durable blocks that are still to be executed.
-    pub unexecuted: VecDeque<Rc<CommittedBlock>>,
-    /// Batches that blocks have ordered.
-    pub ordered: BTreeSet<Hash>,
+    /// The results of the blocks that were executed at this start.
+    pub executed: Vec<Executed>,
+    /// Batches of the journal that no block has ordered.
+    pub batches: Vec<HeldBatch>,
+    /// The open disk.
+    pub disk: OpenDisk,
+    /// Whether the disk gives itself away as older than what this validator has signed.
+    pub is_visibly_stale: bool,
 }
 
-/// Rebuilds everything from what is durable; every block is executed anew, from the genesis on.
+/// Why a process cannot start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootFailure {
+    /// The disk is damaged, and the store says so: the validator must not vote with this disk.
+    Damaged(String),
+    /// The disk's content contradicts itself: nobody has damaged it, so this is a bug.
+    Broken(String),
+}
+
+/// Rebuilds a node from its disk. `saved` is the application as the last process left it, if it survived.
 ///
 /// # Errors
-/// When the ledger refuses a block.
+/// When the disk is damaged, or the ledger refuses a block.
 pub fn boot(
     scenario: &Scenario,
     node: NodeIndex,
     disk: &Disk,
+    saved: Option<Application>,
     now: Now,
-    rng: &mut Rng,
-) -> Result<Booted, String> {
-    let log = disk.log.durable();
-    let count = executed_count(log, rng);
-    let mut executed = Vec::with_capacity(count);
-    let mut application = Application::genesis(&scenario.genesis)?;
-    let mut roots = BTreeMap::from([(Height::ZERO, application.root())]);
-    let mut epoch = EpochContext::genesis(&scenario.genesis);
-    let mut origin = (Height::ZERO, scenario.genesis.hash());
-    let mut next_epoch: Option<NextEpoch> = None;
-    for (index, block) in log.iter().enumerate() {
-        let header = &block.header;
-        if index < count {
-            let result = application.apply(block)?;
-            roots.insert(header.height, result.state_root);
-            if result.next_epoch.is_some() {
-                next_epoch.clone_from(&result.next_epoch);
-            }
-            executed.push(Rc::new(result));
-        }
-        if let BlockKind::Handover { .. } = header.kind
-            && let Some(NextEpoch { validators, parameters }) = next_epoch.take()
-        {
-            epoch = EpochContext { validators, parameters, start_ms: header.timestamp_ms };
-            origin = (header.height, block.certificate.content.digest);
+) -> Result<Booted, BootFailure> {
+    let broken = BootFailure::Broken;
+    let damaged = |error: aegis_store::StoreError| BootFailure::Damaged(error.to_string());
+    let mut disk = disk.open().map_err(damaged)?;
+    let last = disk.reader.last().unwrap_or(Height::ZERO);
+    let mut application = match saved {
+        // A state store that is ahead of the log belongs to another log: it is built again.
+        Some(saved) if saved.standing().tip.height <= last => saved,
+        Some(_) | None => Application::genesis(&scenario.genesis).map_err(broken)?,
+    };
+    let mut executed = Vec::new();
+    for height in application.standing().tip.height.0 + 1..=last.0 {
+        let block = disk.reader.read(Height(height)).map_err(damaged)?;
+        let block = block.ok_or_else(|| broken(format!("height {height} is missing from the log")))?;
+        let block = CommittedBlock::decode(&block).map_err(|error| broken(error.to_string()))?;
+        executed.push(application.apply(&block).map_err(broken)?);
+    }
+    let (mut records, mut batches) = (Vec::new(), Vec::new());
+    for entry in std::mem::take(&mut disk.entries) {
+        match JournalEntry::decode(&entry).map_err(broken)? {
+            JournalEntry::Record(record) => records.push(*record),
+            JournalEntry::Batch(batch) => batches.push(HeldBatch::new(*batch)),
         }
     }
-    let tip = log.last().map_or_else(
-        || Tip::genesis(&scenario.genesis),
-        |block| Tip::of(block.header.clone(), block.certificate.clone()),
-    );
-    let certified = tip.header().map_or(Height::ZERO, |header| header.executed.height);
-    let records = disk.journal.durable().iter();
+    let standing = application.standing();
+    let is_visibly_stale =
+        super::staleness::is_visible(&records, disk.journal.is_new(), standing, &scenario.validator(node));
+    let certified = standing.tip.header().map_or(Height::ZERO, |header| header.executed.height);
     let engine = Engine::recover(Start {
         domain: scenario.domain(),
         keypair: scenario.keypairs[node].clone(),
-        epoch,
-        origin,
-        next_epoch,
-        tip,
-        roots: roots.split_off(&certified),
-        records: records.map(|bytes| Record::decode(bytes).expect("the disk does not corrupt")).collect(),
+        epoch: standing.epoch.clone(),
+        origin: standing.origin,
+        next_epoch: standing.next_epoch.clone(),
+        tip: standing.tip.clone(),
+        roots: standing.roots.range(certified..).map(|(height, root)| (*height, *root)).collect(),
+        records,
         now,
     });
-    let batches = log.iter().flat_map(|block| &block.header.batches);
-    Ok(Booted {
-        engine,
-        executed,
-        application,
-        unexecuted: log[count..].iter().cloned().collect(),
-        ordered: batches.map(|batch| batch.digest).collect(),
-    })
-}
-
-/// How many blocks the restarted node finds executed: the certified ones and every closing block in any case, since the
-/// engine starts from them.
-fn executed_count(log: &[Rc<CommittedBlock>], rng: &mut Rng) -> usize {
-    let lag = rng.index(UNEXECUTED_MAX + 1);
-    let closing = log.iter().rposition(|block| block.header.kind == BlockKind::Closing);
-    let certified = log.last().map_or(0, |block| block.header.executed.height.0 as usize);
-    log.len().saturating_sub(lag).max(closing.map_or(0, |index| index + 1)).max(certified)
+    batches.retain(|batch| !standing.ordered.contains(&batch.reference.digest));
+    Ok(Booted { engine, executed, application, batches, disk, is_visibly_stale })
 }

@@ -39,11 +39,11 @@ enum Candidate {
 impl Client {
     /// The clients of a scenario.
     pub fn new(scenario: &Scenario) -> Self {
-        let mut rng = Rng::new(scenario.seed, "client");
-        let accounts = (0..3).map(|_| Keypair::from_seed(&rng.bytes32())).collect();
+        let rng = Rng::new(scenario.seed, "client");
+        let accounts = scenario.accounts.clone();
         let genesis_members = scenario.genesis.validators.len();
         let candidate = |node| {
-            if scenario.byzantine.is_empty() {
+            if scenario.byzantine.is_empty() && scenario.unreliable.is_empty() {
                 Some((node, Candidate::Free))
             } else if node >= genesis_members {
                 Some((node, Candidate::OnlyAdd))
@@ -57,9 +57,17 @@ impl Client {
             accounts,
             expires_at_ms: GENESIS_UNIX_MS + 50 * 60 * 1_000,
             submitted: Vec::new(),
-            candidates: (0..scenario.keypairs.len()).filter_map(candidate).collect(),
+            candidates: (0..scenario.keypairs.len())
+                .filter(|node| !is_twin(scenario, *node))
+                .filter_map(candidate)
+                .collect(),
             scenario: scenario.clone(),
         }
+    }
+
+    /// The clients' accounts.
+    pub fn accounts(&self) -> &[Keypair] {
+        &self.accounts
     }
 
     /// How long to wait before the next submission.
@@ -115,4 +123,8 @@ impl Client {
             Candidate::OnlyAdd => Some(ProposalBody::ValidatorAdd { validator, weight }),
         }
     }
+}
+
+fn is_twin(scenario: &Scenario, node: NodeIndex) -> bool {
+    scenario.nodes_of(&scenario.validator(node)).first() != Some(&node)
 }

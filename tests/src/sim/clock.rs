@@ -18,7 +18,7 @@ const START_AFTER_GENESIS_MS: u64 = 1_200;
 /// Skew of the wall clock, rate of the monotonic one.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// Milliseconds by which the wall clock is wrong.
+    /// Milliseconds by which the wall clock is wrong; changes when it jumps.
     pub skew_ms: i64,
     /// How far the monotonic clock moves in a thousand units of virtual time.
     pub rate_per_mille: u64,

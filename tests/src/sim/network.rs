@@ -1,14 +1,14 @@
-//! A network that delays, loses, doubles and reorders packets, and falls into parts.
+//! A network that delays, loses, doubles and reorders packets, falls into parts, and has slow and very late links.
 
-use super::clock::{MILLI, Micros};
+use super::clock::{MILLI, Micros, SECOND};
+use super::faults::FaultKind;
+use super::options::Options;
 use super::rng::Rng;
 use super::scenario::NodeIndex;
 
 /// How links behave. Every figure is drawn per packet, save the base delay, which each link keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkProfile {
-    /// Longest base delay of a link.
-    pub delay_max: Micros,
     /// Longest extra delay of a packet; packets overtake each other within it.
     pub jitter_max: Micros,
     /// Packets of a thousand that are lost.
@@ -17,33 +17,67 @@ pub struct LinkProfile {
     pub duplication_per_mille: u64,
     /// Packets of a thousand that are late by up to [`LinkProfile::LATE_MAX`].
     pub late_per_mille: u64,
+    /// Packets of a thousand that are late by up to [`LinkProfile::VERY_LATE_MAX`].
+    pub very_late_per_mille: u64,
 }
 
 impl LinkProfile {
     /// The longest delay of a late packet: several view timeouts.
-    pub const LATE_MAX: Micros = 5_000 * MILLI;
+    pub const LATE_MAX: Micros = 5 * SECOND;
+    /// The longest delay of a very late packet: epochs later.
+    pub const VERY_LATE_MAX: Micros = 180 * SECOND;
 
     /// The safety phase: anything from a perfect network to one that loses three packets of ten.
     pub fn faulty(rng: &mut Rng) -> Self {
         Self {
-            delay_max: rng.within(1..=80) * MILLI,
             jitter_max: rng.within(0..=60) * MILLI,
-            loss_per_mille: [0, 10, 50, 150, 300][rng.index(5)],
+            loss_per_mille: [0, 0, 10, 50, 150, 300][rng.index(6)],
             duplication_per_mille: [0, 20, 200][rng.index(3)],
             late_per_mille: [0, 0, 10, 50][rng.index(4)],
+            very_late_per_mille: [0, 0, 5, 20][rng.index(4)],
         }
     }
 
     /// The liveness phase: bounded delays, at times some loss.
     pub fn healed(rng: &mut Rng) -> Self {
         Self {
-            delay_max: rng.within(1..=50) * MILLI,
             jitter_max: rng.within(0..=20) * MILLI,
             loss_per_mille: [0, 0, 20][rng.index(3)],
             duplication_per_mille: [0, 20][rng.index(2)],
             late_per_mille: 0,
+            very_late_per_mille: 0,
         }
     }
+
+    /// Neither loss nor jitter.
+    pub const fn perfect() -> Self {
+        Self {
+            jitter_max: 0,
+            loss_per_mille: 0,
+            duplication_per_mille: 0,
+            late_per_mille: 0,
+            very_late_per_mille: 0,
+        }
+    }
+
+    /// Leaves one kind of fault out.
+    pub fn remove(&mut self, kind: FaultKind) {
+        match kind {
+            FaultKind::Loss => self.loss_per_mille = 0,
+            FaultKind::Duplication => self.duplication_per_mille = 0,
+            FaultKind::Lateness => (self.late_per_mille, self.very_late_per_mille) = (0, 0),
+            _ => {}
+        }
+    }
+}
+
+/// Where the nodes stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// All in one place.
+    OneSite,
+    /// Anywhere in the world.
+    World,
 }
 
 /// The network between nodes.
@@ -51,34 +85,56 @@ impl LinkProfile {
 pub struct Network {
     rng: Rng,
     profile: LinkProfile,
-    /// Share of the longest base delay that each link has, per mille, by sender and receiver.
-    distances: Vec<Vec<u64>>,
+    /// Base delay by sender and receiver.
+    base: Vec<Vec<Micros>>,
     /// `cut[a][b]`: nothing gets from `a` to `b`.
     cut: Vec<Vec<bool>>,
+    /// What slow links add, by sender and receiver.
+    slow: Vec<Vec<Micros>>,
 }
 
 impl Network {
     /// A network of `nodes` nodes.
-    pub fn new(nodes: usize, profile: LinkProfile, mut rng: Rng) -> Self {
-        let distances = (0..nodes).map(|_| (0..nodes).map(|_| rng.within(0..=1_000)).collect()).collect();
-        Self { rng, profile, distances, cut: vec![vec![false; nodes]; nodes] }
+    pub fn new(nodes: usize, profile: LinkProfile, spread: Spread, options: &Options, mut rng: Rng) -> Self {
+        let places: Vec<usize> = (0..nodes)
+            .map(|_| match spread {
+                Spread::OneSite => 0,
+                Spread::World => rng.index(options.delays.places()),
+            })
+            .collect();
+        let row = |from: &usize| places.iter().map(|to| options.delays.between(*from, *to)).collect();
+        Self {
+            base: places.iter().map(row).collect(),
+            rng,
+            profile,
+            cut: vec![vec![false; nodes]; nodes],
+            slow: vec![vec![0; nodes]; nodes],
+        }
     }
 
     /// The delays after which a packet arrives: none if it is lost, two if it is doubled.
-    pub fn route(&mut self, from: NodeIndex, to: NodeIndex) -> Vec<Micros> {
+    pub fn route(&mut self, from: NodeIndex, to: NodeIndex) -> [Option<Micros>; 2] {
         let LinkProfile { loss_per_mille, duplication_per_mille, .. } = self.profile;
         if self.cut[from][to] || self.rng.chance(loss_per_mille) {
-            return Vec::new();
+            return [None, None];
         }
-        let copies = if self.rng.chance(duplication_per_mille) { 2 } else { 1 };
-        (0..copies).map(|_| self.delay(from, to)).collect()
+        let second = self.rng.chance(duplication_per_mille).then(|| self.delay(from, to));
+        [Some(self.delay(from, to)), second]
     }
 
     fn delay(&mut self, from: NodeIndex, to: NodeIndex) -> Micros {
-        let LinkProfile { delay_max, jitter_max, late_per_mille, .. } = self.profile;
-        let base = delay_max * self.distances[from][to] / 1_000;
-        let late = if self.rng.chance(late_per_mille) { LinkProfile::LATE_MAX } else { 0 };
-        1 + base + self.rng.within(0..=jitter_max) + self.rng.within(0..=late)
+        let LinkProfile { jitter_max, late_per_mille, very_late_per_mille, .. } = self.profile;
+        let late = if self.rng.chance(very_late_per_mille) {
+            LinkProfile::VERY_LATE_MAX
+        } else if self.rng.chance(late_per_mille) {
+            LinkProfile::LATE_MAX
+        } else {
+            0
+        };
+        1 + self.base[from][to]
+            + self.slow[from][to]
+            + self.rng.within(0..=jitter_max)
+            + self.rng.within(0..=late)
     }
 
     /// Cuts the nodes into two parts at random; at times only one direction between them.
@@ -93,16 +149,28 @@ impl Network {
         }
     }
 
+    /// Makes about a third of the links slow.
+    pub fn slow_down(&mut self) {
+        let extra = self.rng.within(200..=3_000) * MILLI;
+        for slow in self.slow.iter_mut().flatten() {
+            *slow = if self.rng.chance(333) { extra } else { 0 };
+        }
+    }
+
     /// Ends the partition.
     pub fn mend(&mut self) {
-        for row in &mut self.cut {
-            row.fill(false);
-        }
+        self.cut.iter_mut().for_each(|row| row.fill(false));
+    }
+
+    /// Ends the slowness of links.
+    pub fn speed_up(&mut self) {
+        self.slow.iter_mut().for_each(|row| row.fill(0));
     }
 
     /// Ends the partition and all faults that `profile` does not have.
     pub fn heal(&mut self, profile: LinkProfile) {
         self.mend();
+        self.speed_up();
         self.profile = profile;
     }
 }

@@ -2,15 +2,19 @@
 
 use std::rc::Rc;
 
-use aegis_types::Height;
+use aegis_types::{Hash, Height};
 
-use super::boot::boot;
+use super::application::Application;
+use super::boot::{BootFailure, boot};
 use super::clock::{Clock, Micros};
 use super::disk::Disk;
 use super::invariants::Observation;
-use super::process::Process;
+use super::process::{Moment, Process};
 use super::rng::Rng;
 use super::scenario::{NodeIndex, Scenario};
+
+/// Of a thousand crashes, how many take the state store with them, so that it is built again from the log.
+const STATE_LOSSES_PER_MILLE: u64 = 30;
 
 /// A node.
 pub struct Node {
@@ -21,14 +25,22 @@ pub struct Node {
     pub clock: Clock,
     /// Its disk.
     pub disk: Disk,
+    /// An earlier image of its disk, for nodes that forget.
+    pub image: Option<Disk>,
     /// The running process; none while it is down.
     pub process: Option<Process>,
+    /// The agreed state that the last process left.
+    saved: Option<Application>,
     /// Counts the starts, so that events for a process that is gone are recognized.
     pub incarnation: u64,
-    /// Whether a flush is under way.
+    /// Whether a flush of the journal is under way.
     pub is_flushing: bool,
     /// Whether a block is being executed.
     pub is_executing: bool,
+    /// Until when the process stands still.
+    pub paused_until: Micros,
+    /// Whether the disk is damaged, so that the node stays away for good.
+    pub is_gone: bool,
     /// For when a wake-up is in the event queue.
     pub wake_at: Option<Micros>,
 }
@@ -46,75 +58,67 @@ impl Node {
             clock: Clock { skew_ms, rate_per_mille, booted_at: 0 },
             rng,
             disk: Disk::default(),
+            image: None,
             process: None,
+            saved: None,
             incarnation: 0,
             is_flushing: false,
             is_executing: false,
+            paused_until: 0,
+            is_gone: false,
             wake_at: None,
         }
     }
 
-    /// Starts a process from what is durable.
-    ///
-    /// # Errors
-    /// When the disk's content cannot be executed.
-    pub fn start(&mut self, at: Micros) -> Result<Observation, String> {
-        self.incarnation += 1;
-        self.clock.booted_at = at;
-        let now = self.clock.read(at);
-        let booted = boot(&self.scenario, self.index, &self.disk, now, &mut self.rng)?;
-        let rng = Rng::new(self.rng.draw(), "process");
-        let mut process =
-            Process::start(self.index, &self.scenario, booted, &self.disk, self.incarnation, at, rng);
-        process.offer_all(now, at, &mut self.disk);
-        self.process = Some(process);
-        let tip = self.disk.log.durable().last();
-        let tip = tip.map_or((Height::ZERO, self.scenario.genesis.hash()), |block| {
-            (block.header.height, block.header.digest())
-        });
-        Ok(Observation::Started { node: self.index, tip })
+    /// The time as this node's processes see it.
+    pub fn moment(&self, at: Micros) -> Moment {
+        Moment { now: self.clock.read(at), at }
     }
 
-    /// Ends the process at once; what is not durable is lost.
+    /// Starts a process from what is durable. Returns what to observe, and whether the disk is visibly an old one.
+    ///
+    /// # Errors
+    /// When the disk is damaged or its content makes no sense.
+    pub fn start(&mut self, at: Micros) -> Result<(Observation, bool), BootFailure> {
+        self.incarnation += 1;
+        self.clock.booted_at = at;
+        let moment = self.moment(at);
+        let booted = boot(&self.scenario, self.index, &self.disk, self.saved.take(), moment.now)?;
+        let rng = Rng::new(self.rng.draw(), "process");
+        let tip = &booted.application.standing().tip;
+        let started = Observation::Started { node: self.index, tip: (tip.height, tip.digest) };
+        let is_stale = booted.is_visibly_stale;
+        let process = Process::start(self.index, &self.scenario, booted, self.incarnation, moment, rng);
+        self.process = Some(process);
+        Ok((started, is_stale))
+    }
+
+    /// Ends the process at once; what is not durable may be lost.
     pub fn crash(&mut self) {
-        if self.is_flushing {
-            self.disk.crash_during_flush(&mut self.rng);
-        } else {
-            self.disk.crash();
+        self.disk.crash(&mut self.rng);
+        if let Some(process) = self.process.take() {
+            let survives = !self.rng.chance(STATE_LOSSES_PER_MILLE);
+            self.saved = Some(process.into_application()).filter(|_| survives);
         }
-        self.process = None;
         self.is_flushing = false;
         self.is_executing = false;
+        self.paused_until = 0;
         self.wake_at = None;
         self.incarnation += 1;
     }
 
-    /// Lets the process handle what has arrived; the disk tells whether a flush is needed afterwards.
-    pub fn work(&mut self, at: Micros) {
-        let now = self.clock.read(at);
-        if let Some(process) = &mut self.process {
-            process.work(now, at, &mut self.disk);
-        }
-    }
-
-    /// Executes the next block.
-    pub fn execute(&mut self, at: Micros) {
-        let now = self.clock.read(at);
-        if let Some(process) = &mut self.process {
-            process.execute(now, at, &mut self.disk);
-        }
-    }
-
-    /// At times, when nothing waits for a flush, shortens the journal to what still binds the validator.
-    pub fn checkpoint_journal(&mut self) {
-        /// A short journal is not worth the writing.
-        const RECORDS_MIN: usize = 24;
-        if self.disk.journal.items().len() >= RECORDS_MIN
-            && !self.disk.is_dirty()
-            && self.rng.chance(50)
-            && let Some(records) = self.process.as_ref().and_then(Process::live_records)
-        {
-            self.disk.journal.replace(records);
+    /// Puts the disk back to its image, as somebody does who restores a backup; takes a new one when there is none.
+    pub fn restore_image(&mut self) -> bool {
+        match self.image.take() {
+            Some(image) => {
+                self.disk = image;
+                self.saved = None;
+                true
+            }
+            None => {
+                self.image = Some(self.disk.image());
+                false
+            }
         }
     }
 
@@ -124,8 +128,13 @@ impl Node {
         Some(self.process.as_ref()?.wake_at(|monotonic_ms| clock.when(monotonic_ms)))
     }
 
-    /// The height up to which blocks are durable here.
-    pub fn durable_height(&self) -> Height {
-        Height(self.disk.log.durable().len() as u64)
+    /// The executed height of the running process.
+    pub fn executed_height(&self) -> Height {
+        self.process.as_ref().map_or(Height::ZERO, |process| process.application().standing().tip.height)
+    }
+
+    /// Batches that this node knows are ordered.
+    pub fn has_ordered(&self, digest: &Hash) -> bool {
+        self.process.as_ref().is_some_and(|process| process.pool().has_ordered(digest))
     }
 }

@@ -3,7 +3,10 @@
 use std::rc::Rc;
 
 use aegis_consensus::Message;
-use aegis_types::{Batch, Canonical, CommittedBlock, Hash, Height};
+use aegis_types::{Canonical, CommittedBlock, Hash, Height};
+
+use super::held_batch::HeldBatch;
+use super::rng::mix;
 
 /// A packet. Consensus messages travel encoded, so that the wire format is part of what is tested.
 #[derive(Debug, Clone)]
@@ -11,7 +14,7 @@ pub enum Packet {
     /// An encoded consensus message.
     Consensus(Rc<[u8]>),
     /// A batch, pushed by its author or asked for.
-    Batch(Rc<Batch>),
+    Batch(Rc<HeldBatch>),
     /// Which batches the sender lacks.
     FetchBatches(Rc<[Hash]>),
     /// Which decided blocks the sender lacks.
@@ -29,8 +32,10 @@ impl Packet {
     /// A number that depends on the whole content.
     pub fn fingerprint(&self) -> u64 {
         let hash = match self {
-            Self::Consensus(bytes) => Hash::of("aegis simulator packet", bytes),
-            Self::Batch(batch) => batch.digest(),
+            Self::Consensus(bytes) => return folded(bytes),
+            Self::Batch(batch) => {
+                return folded(&batch.reference.digest.0[..8]);
+            }
             Self::FetchBatches(digests) => Hash::of(
                 "aegis simulator fetch",
                 &digests.iter().flat_map(|digest| digest.0).collect::<Vec<_>>(),
@@ -44,6 +49,17 @@ impl Packet {
         u64::from_le_bytes(hash.0[..8].try_into().expect("a digest has 32 bytes"))
     }
 
+    /// Bytes of the packet as it would travel, without what the transport adds.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Consensus(bytes) => bytes.len(),
+            Self::Batch(batch) => batch.encoding.len(),
+            Self::FetchBatches(digests) => 34 * digests.len(),
+            Self::FetchBlocks { .. } => 20,
+            Self::Blocks(blocks) => blocks.iter().map(|block| block.encode().len()).sum(),
+        }
+    }
+
     /// The packet in words.
     pub fn describe(&self) -> String {
         match self {
@@ -52,7 +68,7 @@ impl Packet {
                 Err(error) => format!("undecodable message: {error}"),
             },
             Self::Batch(batch) => {
-                format!("Batch {} ({} proposals)", batch.digest().short(), batch.proposals.len())
+                format!("Batch {} ({} proposals)", batch.reference.digest.short(), batch.reference.proposals)
             }
             Self::FetchBatches(digests) => {
                 format!("FetchBatches {:?}", digests.iter().map(Hash::short).collect::<Vec<_>>())
@@ -64,6 +80,15 @@ impl Packet {
             }
         }
     }
+}
+
+/// A fast hash; nobody chooses its input to harm a simulation.
+fn folded(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        mix(hash.rotate_left(23) ^ u64::from_le_bytes(word))
+    })
 }
 
 /// A consensus message in words.

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use aegis_types::simulation::SignatureCounts;
+use serde::{Deserialize, Serialize};
+
 use super::clock::Micros;
+use super::packet::Packet;
 
 /// A broken invariant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     /// The invariant.
-    pub invariant: &'static str,
+    pub invariant: String,
     /// What broke it.
     pub detail: String,
     /// When.
@@ -21,47 +25,118 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What happened, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Distinct heights decided.
-    pub decisions: u64,
-    /// Epochs entered after the first.
-    pub epochs: u64,
-    /// Crashes of nodes.
-    pub crashes: u64,
-    /// ViewChange votes of correct nodes.
-    pub view_changes: u64,
-    /// Views entered by correct nodes after a view change.
-    pub views_entered: u64,
-    /// Packets handed to the network.
-    pub sent: u64,
-    /// Packets that the network lost.
-    pub lost: u64,
-    /// Proposals that took effect.
-    pub proposals: u64,
-    /// The highest executed height.
-    pub executed: u64,
-    /// Accusations by correct nodes.
-    pub accusations: u64,
-    /// Virtual time from healing to the end of the run, the largest.
-    pub recovery: Micros,
+/// Defines the counts, and how those of several runs are joined.
+macro_rules! counts {
+    (sums { $($(#[$sum_doc:meta])* $sum:ident,)* } maxima { $($(#[$max_doc:meta])* $max:ident,)* }) => {
+        /// What happened, counted.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Counts {
+            $($(#[$sum_doc])* pub $sum: u64,)*
+            $($(#[$max_doc])* pub $max: u64,)*
+        }
+
+        impl Counts {
+            /// Adds another run's counts.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$sum += other.$sum;)*
+                $(self.$max = self.$max.max(other.$max);)*
+            }
+        }
+    };
+}
+
+counts! {
+    sums {
+        /// Runs.
+        seeds,
+        /// Distinct heights decided.
+        decisions,
+        /// Epochs entered after the first.
+        epochs,
+        /// Crashes of nodes.
+        crashes,
+        /// Timed faults.
+        faults,
+        /// Pauses of processes.
+        pauses,
+        /// Jumps of clocks.
+        clock_jumps,
+        /// Flushes that failed and ended their process.
+        disk_failures,
+        /// Disks whose durable bytes were changed.
+        damages,
+        /// Those that their node noticed when it started.
+        damages_noticed,
+        /// Restarts from an older copy of the disk.
+        old_disks,
+        /// Those that the disk gave away.
+        old_disks_noticed,
+        /// ViewChange votes of correct nodes.
+        view_changes,
+        /// Views entered by correct nodes after a view change.
+        views_entered,
+        /// Packets handed to the network.
+        sent,
+        /// Consensus messages among them.
+        messages,
+        /// Bytes of those messages.
+        message_bytes,
+        /// Bytes of all packets.
+        bytes,
+        /// Packets that the network lost.
+        lost,
+        /// Proposals that took effect.
+        proposals,
+        /// The highest executed height.
+        executed,
+        /// Accusations by correct nodes.
+        accusations,
+        /// Equivocations that correct nodes found evidence of.
+        equivocations,
+        /// Flushes of vote journals.
+        journal_flushes,
+        /// Flushes of committed logs.
+        log_flushes,
+        /// Signatures made.
+        signatures,
+        /// Signature checks that nodes asked for.
+        signature_checks,
+        /// Signature checks that the simulation computed.
+        signature_checks_computed,
+        /// Events of the simulation.
+        events,
+        /// Virtual time, in microseconds.
+        virtual_time,
+    }
+    maxima {
+        /// Virtual time from healing until everybody had recovered.
+        recovery,
+        /// View changes of one node in that time.
+        recovery_view_changes,
+        /// Votes that one engine held.
+        votes_max,
+        /// Messages that one engine kept for later.
+        kept_max,
+    }
 }
 
 impl Counts {
-    /// Adds another run's counts.
-    pub fn add(&mut self, other: &Self) {
-        self.decisions += other.decisions;
-        self.epochs += other.epochs;
-        self.crashes += other.crashes;
-        self.view_changes += other.view_changes;
-        self.views_entered += other.views_entered;
-        self.sent += other.sent;
-        self.lost += other.lost;
-        self.proposals += other.proposals;
-        self.executed += other.executed;
-        self.accusations += other.accusations;
-        self.recovery = self.recovery.max(other.recovery);
+    /// Counts a packet.
+    pub fn note_sent(&mut self, packet: &Packet) {
+        let size = packet.size() as u64;
+        self.sent += 1;
+        self.bytes += size;
+        if matches!(packet, Packet::Consensus(_)) {
+            self.messages += 1;
+            self.message_bytes += size;
+        }
+    }
+
+    /// Takes the signature counts of a run.
+    pub fn note_signatures(&mut self, counts: SignatureCounts) {
+        self.signatures = counts.signed;
+        self.signature_checks = counts.checked;
+        self.signature_checks_computed = counts.computed;
     }
 }
 
@@ -76,6 +151,8 @@ pub struct Report {
     pub trace_hash: u64,
     /// The trace as text, if it was recorded.
     pub trace: Vec<String>,
+    /// Number of timed faults, left out ones included.
+    pub faults: u64,
     /// What happened.
     pub counts: Counts,
 }

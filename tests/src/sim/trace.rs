@@ -68,7 +68,7 @@ fn numbers(observation: &Observation) -> Vec<u64> {
         Observation::Signed { node, vote } => vec![12, *node as u64, number(&vote.content.digest)],
         Observation::Sent { node, .. } => vec![13, *node as u64],
         Observation::Decided { node, block } => {
-            vec![14, *node as u64, block.header.height.0, number(&block.certificate.content.digest)]
+            vec![14, *node as u64, block.0.height.0, number(&block.1.content.digest)]
         }
         Observation::Acknowledged { node, height, .. } => vec![15, *node as u64, height.0],
         Observation::Executed { node, executed } => {
@@ -78,6 +78,11 @@ fn numbers(observation: &Observation) -> Vec<u64> {
         Observation::Diverged { node, height } => vec![18, *node as u64, height.0],
         Observation::Broken { node, .. } => vec![19, *node as u64],
         Observation::Milestone { node, .. } => vec![20, *node as u64],
+        Observation::Heard { node, from, .. } => vec![21, *node as u64, *from as u64],
+        Observation::Evidence { node, peer, epoch } => {
+            vec![22, *node as u64, number(&Hash(peer.0)), epoch.0]
+        }
+        Observation::Measured { node, votes, kept, .. } => vec![23, *node as u64, *votes, *kept],
     }
 }
 
@@ -99,10 +104,10 @@ fn text(observation: &Observation) -> String {
         Observation::Sent { node, message } => format!("{node} sends {}", describe(message)),
         Observation::Decided { node, block } => format!(
             "{node} decides h{} {} in v{} ({:?})",
-            block.header.height,
-            block.certificate.content.digest.short(),
-            block.certificate.content.view,
-            block.header.kind
+            block.0.height,
+            block.1.content.digest.short(),
+            block.1.content.view,
+            block.0.kind
         ),
         Observation::Acknowledged { node, height, .. } => format!("{node} acknowledges h{height}"),
         Observation::Executed { node, executed } => {
@@ -112,5 +117,16 @@ fn text(observation: &Observation) -> String {
         Observation::Diverged { node, height } => format!("{node} stops: its state at h{height} is damaged"),
         Observation::Broken { node, reason } => format!("{node} is broken: {reason}"),
         Observation::Milestone { node, event } => format!("{node}: {event:?}"),
+        Observation::Heard { node, from, vote, .. } => {
+            let content = &vote.content;
+            let (kind, view, height) = (content.kind, content.view, content.height);
+            format!("{node} hears {kind:?} v{view} h{height} {} of {from}", content.digest.short())
+        }
+        Observation::Evidence { node, peer, epoch } => {
+            format!("{node} has evidence against {} in epoch {epoch}", peer.short())
+        }
+        Observation::Measured { node, votes, kept, .. } => {
+            format!("{node} holds {votes} votes and {kept} messages for later")
+        }
     }
 }

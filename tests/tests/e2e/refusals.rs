@@ -64,6 +64,20 @@ fn another_genesis_than_the_datas_is_refused() {
     assert!(error.contains("genesis"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_lost_its_votes_does_not_start() {
+    let mut cluster = Cluster::start(1);
+    cluster.commit(ProposalBody::KvPut { key: "a".into(), value: b"b".to_vec() }, "a").await;
+    cluster.stop(0);
+    let home = cluster.nodes[0].home.clone();
+    for lost in ["data/wal", "data"] {
+        std::fs::remove_dir_all(home.join(lost)).unwrap();
+        let error = aegis(&["--home", home.to_str().unwrap(), "run", "--rpc-listen", "127.0.0.1:0"])
+            .expect_err("it might vote otherwise than before");
+        assert!(error.contains("vote journal") && error.contains("Restore"), "{lost}: {error}");
+    }
+}
+
 #[test]
 fn a_misspelt_key_of_the_configuration_names_the_right_one() {
     let cluster = Cluster::new(&[1], &[]);

@@ -52,7 +52,7 @@ pub struct Delivery {
 enum WaitFor {
     /// Until it is in a committed block
     Commit,
-    /// Until a node has checked and admitted it
+    /// Until a node has checked and admitted it; until a block orders it, it is held in that node's memory only
     Admit,
     /// Not at all
     None,

@@ -54,7 +54,11 @@ pub fn certificate_info(node: &NodeContext, certificate: &Certificate) -> Result
     Ok(CertificateInfo::new(certificate, &set))
 }
 
-fn validators_of(node: &NodeContext, epoch: Epoch) -> Result<ValidatorSet, ApiError> {
+/// The validator set of an epoch.
+///
+/// # Errors
+/// When it is not known here any more.
+pub fn validators_of(node: &NodeContext, epoch: Epoch) -> Result<ValidatorSet, ApiError> {
     let current = node.standing.borrow().epoch.validators.clone();
     if current.epoch() == epoch {
         return Ok(current);

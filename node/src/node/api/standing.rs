@@ -11,7 +11,7 @@ use crate::node::driver::gauge_value;
 
 /// A validator counts as alive when it voted for one of this many newest heights.
 const ALIVE_HEIGHTS: u64 = 8;
-/// A node counts as behind when peers claim so many more blocks.
+/// A node counts as behind when the network has so many more blocks.
 const BEHIND_HEIGHTS: u64 = 3;
 /// Without a new block for so many idle intervals, a node is not ready: it may be cut off.
 const SILENT_INTERVALS: u64 = 30;
@@ -112,13 +112,15 @@ impl Api {
             quorum: set.quorum(),
             max_faulty: set.max_faulty(),
             members: members.collect(),
+            // Read from agreed state, where reading may block.
+            pending: Vec::new(),
         }
     }
 
     pub(super) fn current_readiness(&self) -> Readiness {
         let agreement = self.node.agreement.borrow().clone();
         let mut reasons = Vec::new();
-        if let Some((target, _)) = self.node.sync.target(agreement.tip.0)
+        if let Some((target, _)) = self.node.sync.target(agreement.tip.0, &agreement.validators)
             && target.distance_above(agreement.tip.0) > BEHIND_HEIGHTS
         {
             reasons.push(format!("catching up: at height {} of {target}", agreement.tip.0));
@@ -171,8 +173,9 @@ impl Api {
     }
 
     fn syncing(&self) -> Syncing {
-        let tip = self.node.agreement.borrow().tip.0;
-        match self.node.sync.target(tip) {
+        let agreement = self.node.agreement.borrow();
+        let tip = agreement.tip.0;
+        match self.node.sync.target(tip, &agreement.validators) {
             Some((target, peers)) if target.distance_above(tip) > BEHIND_HEIGHTS => {
                 Syncing { active: true, target_height: Some(target), peers: count(peers) }
             }

@@ -1,23 +1,23 @@
 //! Watching the node.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aegis_rpc::api::{ApiError, Change, Topic, WatchEvent, WatchRequest, WatchStream};
 use aegis_types::Height;
 use futures::StreamExt as _;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 use super::{Api, internal};
-use crate::node::context::NodeContext;
 use crate::node::watch::{BlockEvents, past_events};
 
 /// How often a watcher of the status hears of it, at most.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 struct Watcher {
-    api: Arc<Api>,
+    api: Api,
     request: WatchRequest,
     live: broadcast::Receiver<Arc<BlockEvents>>,
     /// The next height to tell of.
@@ -39,7 +39,7 @@ impl Api {
             ));
         }
         let watcher = Watcher {
-            api: Arc::new(self.share()),
+            api: self.clone(),
             request,
             live,
             next: next.max(Height(1)),
@@ -47,16 +47,6 @@ impl Api {
             is_over: false,
         };
         Ok(futures::stream::unfold(watcher, Watcher::step).flat_map(futures::stream::iter).boxed())
-    }
-
-    fn share(&self) -> Self {
-        Self {
-            node: self.node.clone(),
-            started: self.started,
-            names: self.names.clone(),
-            endpoint: self.endpoint.clone(),
-            data: self.data.clone(),
-        }
     }
 }
 
@@ -86,10 +76,11 @@ impl Watcher {
     }
 
     async fn tell_past(&mut self) -> Result<Vec<WatchEvent>, Option<ApiError>> {
-        let (node, height): (Arc<NodeContext>, Height) = (self.api.node.clone(), self.next);
-        let read =
-            tokio::task::spawn_blocking(move || past_events(&node.log, node.kv.as_ref(), height)).await;
-        let events = read.map_err(internal).and_then(|events| events.map_err(internal)).map_err(Some)?;
+        let height = self.next;
+        let read = self
+            .api
+            .read_in_turn(move |node| past_events(&node.log, node.kv.as_ref(), height).map_err(internal));
+        let events = read.await.map_err(Some)?;
         let events =
             events.ok_or_else(|| Some(ApiError::pruned(format_args!("block {height}"), height.next())))?;
         self.next = height.next();
@@ -98,15 +89,22 @@ impl Watcher {
 
     async fn tell_live(&mut self) -> Result<Vec<WatchEvent>, Option<ApiError>> {
         loop {
-            match self.live.recv().await {
+            let status_due = self.status_due();
+            let received = tokio::select! {
+                received = self.live.recv() => received,
+                () = tokio::time::sleep_until(status_due.unwrap_or_else(Instant::now)), if status_due.is_some() => {
+                    return Ok(Vec::new());
+                }
+            };
+            match received {
                 Ok(block) if block.height < self.next => {}
                 Ok(block) if block.height == self.next => {
                     self.next = block.height.next();
                     return Ok(self.wanted(&block.events));
                 }
-                // Blocks were executed between the look at the standing and now: they are in the log.
-                Ok(_) => return Ok(Vec::new()),
-                Err(RecvError::Lagged(_)) => return Err(Some(ApiError::slow_reader(self.next))),
+                // What was missed is in the log: blocks that were executed between the look at the standing and now, or while
+                // this watcher was told of the past or its reader was slow. The reader's pace is watched where its buffer is.
+                Ok(_) | Err(RecvError::Lagged(_)) => return Ok(Vec::new()),
                 Err(RecvError::Closed) => return Err(None),
             }
         }
@@ -125,12 +123,14 @@ impl Watcher {
         events.iter().filter(is_wanted).cloned().collect()
     }
 
-    async fn status(&mut self) -> Option<Result<WatchEvent, ApiError>> {
+    /// When the watcher is to hear of the status; none if it does not want to.
+    fn status_due(&self) -> Option<Instant> {
         let is_wanted = self.request.topics.is_empty() || self.request.topics.contains(&Topic::Status);
-        let is_due = self.status_told.is_none_or(|told| told.elapsed() >= STATUS_INTERVAL);
-        if !is_wanted || !is_due {
-            return None;
-        }
+        is_wanted.then(|| self.status_told.map_or_else(Instant::now, |told| told + STATUS_INTERVAL))
+    }
+
+    async fn status(&mut self) -> Option<Result<WatchEvent, ApiError>> {
+        self.status_due().filter(|due| *due <= Instant::now())?;
         self.status_told = Some(Instant::now());
         let status = self.api.own_status().await;
         Some(status.map(|status| WatchEvent {

@@ -2,20 +2,25 @@
 //! some instead of it.
 
 use aegis_consensus::Message;
-use aegis_types::{Hash, Vote, VoteContent};
+use aegis_types::{Hash, VoteContent};
 
-use super::ActorKey;
-use crate::sim::rng::Rng;
+use super::{Actor, Held, Stage};
+use crate::sim::scenario::NodeIndex;
 
 /// A receiver gets the real vote, a contradicting one, or both in either order.
-pub fn tamper(key: &ActorKey, message: Message, rng: &mut Rng) -> Vec<Message> {
-    let Message::Vote(vote) = message else { return vec![message] };
-    let digest = Hash::of("aegis simulator made-up block", &vote.content.digest.0);
-    let other = Vote::sign(VoteContent { digest, ..vote.content }, &key.keypair, &key.domain);
-    match rng.index(4) {
-        0 => vec![Message::Vote(vote)],
-        1 => vec![Message::Vote(other)],
-        2 => vec![Message::Vote(vote), Message::Vote(other)],
-        _ => vec![Message::Vote(other), Message::Vote(vote)],
+#[derive(Debug)]
+pub struct EquivocatingVoter;
+
+impl Actor for EquivocatingVoter {
+    fn tamper(&mut self, stage: &mut Stage<'_>, _to: NodeIndex, message: Message) -> Vec<Held> {
+        let Message::Vote(vote) = &message else { return vec![(message, 0)] };
+        let digest = Hash::of("aegis simulator made-up block", &vote.content.digest.0);
+        let other = Message::Vote(stage.key.vote(VoteContent { digest, ..vote.content }));
+        match stage.rng.index(4) {
+            0 => vec![(message, 0)],
+            1 => vec![(other, 0)],
+            2 => vec![(message, 0), (other, 0)],
+            _ => vec![(other, 0), (message, 0)],
+        }
     }
 }

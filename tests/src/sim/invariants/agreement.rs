@@ -31,9 +31,7 @@ impl Invariant for Agreement {
 
     fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         match observation {
-            Observation::Decided { node, block } => {
-                self.see(*node, block.header.height, block.header.digest())
-            }
+            Observation::Decided { node, block } => self.see(*node, block.0.height, block.0.digest()),
             Observation::Started { node, tip: (height, digest) } => self.see(*node, *height, *digest),
             Observation::Diverged { node, height } => {
                 Err(format!("node {node} stopped: its state at height {height} is not the certified one"))

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_types::{
-    BlockKind, CommittedBlock, Epoch, Hash, Signature, ValidatorId, Vote, VoteContent, VoteKind,
+    BlockKind, Certificate, Epoch, Hash, Header, Signature, ValidatorId, Vote, VoteContent, VoteKind,
 };
 
 use super::{Invariant, Observation, weights};
@@ -36,8 +36,8 @@ impl Certificates {
         }
     }
 
-    fn check(&mut self, block: &CommittedBlock) -> Result<(), String> {
-        let (header, content) = (&block.header, block.certificate.content);
+    fn check(&mut self, header: &Header, certificate: &Certificate) -> Result<(), String> {
+        let content = certificate.content;
         let expected = VoteContent {
             kind: VoteKind::Commit,
             epoch: header.epoch,
@@ -59,7 +59,7 @@ impl Certificates {
         }
         let total: u64 = members.iter().map(|(_, weight)| weight).sum();
         let mut signers = BTreeMap::new();
-        for (position, signature) in &block.certificate.signatures {
+        for (position, signature) in &certificate.signatures {
             let Some((validator, weight)) = members.get(*position as usize) else {
                 return Err(format!(
                     "height {} is signed by position {position}, which nobody has",
@@ -73,9 +73,7 @@ impl Certificates {
                 }
                 continue;
             }
-            let is_correct =
-                self.scenario.node_of(validator).is_some_and(|node| self.scenario.is_correct(node));
-            if is_correct {
+            if self.scenario.is_correct_validator(validator) {
                 return Err(format!(
                     "height {} carries a Commit of {} that it never cast",
                     header.height,
@@ -128,7 +126,7 @@ impl Invariant for Certificates {
                     Err(format!("node {node} computed another set for epoch {epoch}"))
                 }
             }
-            Observation::Decided { block, .. } => self.check(block),
+            Observation::Decided { block, .. } => self.check(&block.0, &block.1),
             _ => Ok(()),
         }
     }

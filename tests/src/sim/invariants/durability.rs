@@ -32,7 +32,7 @@ impl Invariant for Durability {
 
     fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         match observation {
-            Observation::Acknowledged { node, height, digest } => {
+            Observation::Acknowledged { node, height, digest, .. } => {
                 self.newest.insert(*node, *height);
                 self.same(*node, *height, *digest)
             }

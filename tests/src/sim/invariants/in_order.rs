@@ -35,7 +35,7 @@ impl Invariant for InOrder {
                 Ok(())
             }
             Observation::Decided { node, block } => {
-                let header = &block.header;
+                let header = &block.0;
                 let (height, digest) = self.tips.get(node).copied().unwrap_or((Height::ZERO, self.genesis));
                 if header.height.0 != height.0 + 1 || header.parent != digest {
                     return Err(format!(

@@ -4,8 +4,10 @@
 //! it judges: weights are added up and quorums computed here anew.
 
 mod agreement;
+mod bounded_memory;
 mod certificates;
 mod durability;
+mod evidence;
 mod exactly_once;
 mod in_order;
 mod left_views;
@@ -14,10 +16,13 @@ mod one_vote;
 mod state_roots;
 mod validity;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use aegis_consensus::{Event, Message, NextEpoch};
-use aegis_types::{CommittedBlock, Hash, Height, ProposalId, ValidatorId, Vote};
+use aegis_consensus::{Engine, Event, Message, NextEpoch};
+use aegis_types::{
+    Certificate, CommittedBlock, Epoch, Hash, Header, Height, ProposalId, ValidatorId, View, Vote,
+};
 
 use super::application::Executed;
 use super::scenario::{NodeIndex, Scenario};
@@ -51,13 +56,12 @@ pub enum Observation {
         /// The message.
         message: Rc<Message>,
     },
-    /// A node decided a block, which is durable. (A decision that is not may rest on the node's own vote that is not: a
-    /// crash takes both back, and nobody has heard of either.)
+    /// A node decided a block, and every vote of its own that this rests on is durable.
     Decided {
         /// The node.
         node: NodeIndex,
-        /// The block.
-        block: Rc<CommittedBlock>,
+        /// The block's header and certificate.
+        block: Rc<(Header, Certificate)>,
     },
     /// A decided block is durable, and the node tells the world so.
     Acknowledged {
@@ -67,6 +71,8 @@ pub enum Observation {
         height: Height,
         /// The block's digest.
         digest: Hash,
+        /// The block.
+        block: Rc<CommittedBlock>,
     },
     /// A node executed a block.
     Executed {
@@ -83,6 +89,41 @@ pub enum Observation {
         peer: ValidatorId,
         /// What the peer is said to have done.
         reason: &'static str,
+    },
+    /// A vote of a Byzantine node reached a correct one, which is about to handle it.
+    Heard {
+        /// The correct node.
+        node: NodeIndex,
+        /// The Byzantine one.
+        from: NodeIndex,
+        /// The vote.
+        vote: Box<Vote>,
+        /// Where the correct node stands.
+        engaged: Engaged,
+    },
+    /// A node found two contradicting votes.
+    Evidence {
+        /// The node.
+        node: NodeIndex,
+        /// Who cast them.
+        peer: ValidatorId,
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// How much a node's engine holds.
+    Measured {
+        /// The node.
+        node: NodeIndex,
+        /// Members of its epoch's set.
+        members: u64,
+        /// Other nodes, which may be members of the next set.
+        strangers: u64,
+        /// Its window.
+        window: u64,
+        /// Votes.
+        votes: u64,
+        /// Messages for later.
+        kept: u64,
     },
     /// A node stopped because a quorum certified a state that it did not compute.
     Diverged {
@@ -105,6 +146,36 @@ pub enum Observation {
         /// What.
         event: Event,
     },
+}
+
+/// Where a node stands in agreement.
+#[derive(Debug, Clone)]
+pub struct Engaged {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The view entered last.
+    pub view: View,
+    /// The newest decided height.
+    pub height: Height,
+    /// How far above it votes certainly count.
+    pub window: u64,
+    /// The epoch's members; empty when the node is none of them.
+    pub members: BTreeSet<ValidatorId>,
+}
+
+impl Engaged {
+    /// Of an engine.
+    pub fn of(engine: &Engine) -> Self {
+        let status = engine.status();
+        let members = status.validators.members().iter().map(|member| member.validator);
+        Self {
+            epoch: status.validators.epoch(),
+            view: status.view,
+            height: status.tip.0,
+            window: 1,
+            members: members.filter(|_| status.is_member).collect(),
+        }
+    }
 }
 
 /// A property of runs.
@@ -132,6 +203,8 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(one_vote::OneVote::default()),
         Box::new(left_views::LeftViews::default()),
         Box::new(no_false_accusation::NoFalseAccusation::new(scenario)),
+        Box::new(evidence::Evidence::new(scenario)),
+        Box::new(bounded_memory::BoundedMemory),
     ]
 }
 

@@ -23,10 +23,10 @@ impl Invariant for NoFalseAccusation {
 
     fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         let Observation::Accused { node, peer, reason } = observation else { return Ok(()) };
-        match self.scenario.node_of(peer) {
-            Some(accused) if !self.scenario.is_correct(accused) => Ok(()),
-            Some(accused) => Err(format!("node {node} accuses node {accused}, which is correct: {reason}")),
-            None => Err(format!("node {node} accuses {}, which does not exist", peer.short())),
+        match self.scenario.nodes_of(peer) {
+            [] => Err(format!("node {node} accuses {}, which does not exist", peer.short())),
+            [accused, ..] if !self.scenario.is_correct(*accused) => Ok(()),
+            [accused, ..] => Err(format!("node {node} accuses node {accused}, which is correct: {reason}")),
         }
     }
 }

@@ -35,10 +35,10 @@ impl Invariant for StateRoots {
                 Ok(())
             }
             Observation::Decided { block, .. } => {
-                let certified = block.header.executed;
+                let certified = block.0.executed;
                 let computed = self.results.get(&certified.height).map(|result| result.state_root);
                 if computed.is_some_and(|root| root != certified.state_root) {
-                    let height = block.header.height;
+                    let height = block.0.height;
                     return Err(format!("height {height} certifies a state root that nobody computed"));
                 }
                 self.certified.insert(certified.height, certified.state_root);

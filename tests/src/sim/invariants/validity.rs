@@ -26,7 +26,7 @@ impl Invariant for Validity {
                 Ok(())
             }
             // Agreement makes one node's chain every node's: each height is looked at once.
-            Observation::Decided { block, .. } if block.header.height > self.height => {
+            Observation::Acknowledged { block, .. } if block.header.height > self.height => {
                 self.height = block.header.height;
                 if block.batches.len() != block.header.batches.len() {
                     return Err(format!("height {} was decided without all its batches", self.height));

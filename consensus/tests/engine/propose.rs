@@ -1,0 +1,117 @@
+//! Rule 1: what a leader proposes, and when.
+
+use aegis_consensus::limits::EXECUTION_LAG_WINDOWS;
+use aegis_consensus::{Message, Output, PrePrepare, Record};
+use aegis_types::{Executed, Height, VoteKind};
+
+use crate::support::effects::{proposals, votes};
+use crate::support::subject::Subject;
+use crate::support::{GENESIS_MS, IDLE_MS, Net, WINDOW, batch, root};
+
+#[test]
+fn a_leader_proposes_a_held_batch_at_once_and_persists_it_first() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    let held = batch(net.id(0), 1);
+
+    let outputs = leader.hold(held);
+
+    let header =
+        aegis_types::Header { timestamp_ms: GENESIS_MS + leader.at_ms, ..net.header(0, None, &[held]) };
+    let vote = net.vote(leader.me, VoteKind::Prepare, 0, &header);
+    assert_eq!(
+        outputs,
+        [
+            Output::Persist(Record::Prepared { header: header.clone(), vote: vote.clone() }),
+            Output::Broadcast(Message::PrePrepare(PrePrepare { header, vote })),
+        ]
+    );
+}
+
+#[test]
+fn a_follower_proposes_nothing() {
+    let net = Net::equal(4);
+    let mut follower = Subject::follower(&net);
+    assert_eq!(follower.hold(batch(net.id(0), 1)), []);
+    assert_eq!(proposals(&follower.run_until(IDLE_MS * 2)), []);
+}
+
+#[test]
+fn an_empty_block_comes_after_the_idle_interval_and_not_before() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    assert_eq!(leader.engine.deadline(), Some(IDLE_MS));
+    assert_eq!(leader.tick(IDLE_MS - 1), []);
+    let outputs = leader.tick(IDLE_MS);
+    let [header] = &proposals(&outputs)[..] else { panic!("{outputs:?}") };
+    assert!(header.batches.is_empty());
+    assert_eq!(header.height, Height(1));
+}
+
+#[test]
+fn proposals_stop_a_window_above_the_tip_and_go_on_with_it() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    let mut chain = Vec::new();
+    for number in 0..WINDOW + 2 {
+        chain.extend(proposals(&leader.hold(batch(net.id(0), number))));
+    }
+    assert_eq!(chain.len() as u64, WINDOW);
+    for (below, above) in chain.iter().zip(&chain[1..]) {
+        assert_eq!((above.parent, above.height), (below.digest(), below.height.next()));
+        assert!(above.timestamp_ms > below.timestamp_ms);
+    }
+
+    let outputs = leader.sync(&chain[0]);
+
+    let [next] = &proposals(&outputs)[..] else { panic!("{outputs:?}") };
+    assert_eq!(next.height, Height(WINDOW + 1));
+    assert_eq!(next.batches.len(), 2, "what waited for the window goes into one block");
+}
+
+#[test]
+fn a_batch_of_an_open_block_is_not_proposed_twice() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    let (first, second) = (batch(net.id(0), 1), batch(net.id(0), 2));
+    leader.hold(first);
+    let outputs = leader.hold(second);
+    assert_eq!(proposals(&outputs)[0].batches, [second]);
+    assert_eq!(leader.hold(second), [], "a batch that is held already is nothing new");
+}
+
+#[test]
+fn a_proposal_names_the_newest_executed_state() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    let chain = net.chain(0, 2);
+    leader.sync(&chain[0]);
+    leader.executed(Height(1), None);
+    let outputs = leader.hold(batch(net.id(0), 9));
+    let executed = Executed { height: Height(1), state_root: root(Height(1)) };
+    assert_eq!(proposals(&outputs)[0].executed, executed);
+}
+
+#[test]
+fn a_leader_waits_for_execution_that_lags_too_far() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    let lag = WINDOW * EXECUTION_LAG_WINDOWS;
+    for header in net.chain(0, lag) {
+        leader.sync(&header);
+    }
+    assert_eq!(leader.engine.height(), Height(lag));
+    assert_eq!(leader.hold(batch(net.id(0), 999)), [], "{lag} blocks wait for execution");
+    let outputs = leader.executed(Height(1), None);
+    assert_eq!(proposals(&outputs).len(), 1);
+}
+
+#[test]
+fn a_leader_that_left_its_view_proposes_no_more() {
+    let net = Net::equal(4);
+    let mut leader = Subject::leader(&net);
+    for other in leader.others().into_iter().take(2) {
+        leader.receive(other, Message::ViewChange(net.plain_view_change(other, 1)));
+    }
+    assert_eq!(votes(&leader.hold(batch(net.id(0), 1))), []);
+}

@@ -1,0 +1,73 @@
+//! Searches all states of a tiny instance of the engine.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use aegis_tests::model::explore::{Bounds, Outcome, ROLES, Role, explore};
+use aegis_types::simulation::remember;
+use clap::Parser;
+
+/// Model checks the engine: 4 members, 1 Byzantine, 2 views, 2 heights; exits with 0 only if no state breaks anything.
+#[derive(Debug, Parser)]
+#[command(name = "model")]
+struct Arguments {
+    /// Stop after this time, in seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Stop after so many states with the Byzantine member in each of its three parts.
+    #[arg(long, default_value_t = u64::MAX)]
+    states: u64,
+    /// Crashes and restarts in one run, over all correct members.
+    #[arg(long, default_value_t = 0)]
+    crashes: u32,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let started = Instant::now();
+    let bounds = Bounds {
+        states: arguments.states,
+        until: started + Duration::from_secs(arguments.seconds),
+        crashes: arguments.crashes,
+    };
+    let outcomes: Vec<(Role, anyhow::Result<Outcome>)> = std::thread::scope(|scope| {
+        let search = |role| scope.spawn(move || remember(|| explore(role, bounds)));
+        let searches = ROLES.map(|role| (role, search(role)));
+        let joined = searches.into_iter().map(|(role, search)| {
+            let outcome = search.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the search panicked")));
+            (role, outcome)
+        });
+        joined.collect()
+    });
+    let mut total = Outcome { is_complete: true, ..Outcome::default() };
+    let mut violations = 0;
+    for (role, outcome) in outcomes {
+        let outcome = outcome?;
+        println!(
+            "{role:?}: {} states, {} steps, depth {}, {} states with a block that all decided, {}",
+            outcome.states,
+            outcome.steps,
+            outcome.depth,
+            outcome.decided,
+            if outcome.is_complete { "all states visited" } else { "stopped by its bound" }
+        );
+        if let Some((broken, steps)) = &outcome.violation {
+            violations += 1;
+            println!("{role:?} breaks: {broken}");
+            for (number, step) in steps.iter().enumerate() {
+                println!("  {number:3} {step}");
+            }
+        }
+        total.states += outcome.states;
+        total.steps += outcome.steps;
+        total.is_complete &= outcome.is_complete;
+    }
+    println!(
+        "{} states, {} steps, {violations} violations, {}, {:.1} seconds",
+        total.states,
+        total.steps,
+        if total.is_complete { "complete" } else { "not complete" },
+        started.elapsed().as_secs_f64()
+    );
+    Ok(if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,25 @@
+//! Small instances of the real engine, explored by system rather than by chance.
+//!
+//! | file | responsibility |
+//! |---|---|
+//! | [`instance`] | keys, batches and state roots of a small network with equal weights |
+//! | [`judge`] | what must hold: agreement, order, one vote, no accusation of the correct |
+//! | [`partitions`] | all ways to divide a few nodes |
+//! | [`twins`] | a validator that runs twice under one key, through every sequence of partitions |
+//! | [`state`] | a state of the model: correct engines, and everything that was ever said |
+//! | [`byzantine`] | everything that the Byzantine member could say in a state |
+//! | [`actions`] | what can happen next |
+//! | [`explore`] | the search through all states |
+//! | [`planted`] | known bugs, and what must find each |
+//!
+//! The engines are the real ones, and so are all signatures, messages and certificates.
+
+pub mod actions;
+pub mod byzantine;
+pub mod explore;
+pub mod instance;
+pub mod judge;
+pub mod partitions;
+pub mod planted;
+pub mod state;
+pub mod twins;

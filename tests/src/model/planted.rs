@@ -1,0 +1,196 @@
+//! Known bugs, and the evidence that must find each.
+//!
+//! A planted bug is a change of one place in the source. It is made in a copy of the workspace, never here: production code
+//! has no switch for it. The binary `planted` makes each change, runs the evidence and expects it to fail.
+
+/// What must find a bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// The engine's scenario tests whose names contain this.
+    Tests(&'static str),
+    /// 5,000 Twins scenarios.
+    Twins,
+    /// Two minutes of model checking.
+    Model,
+}
+
+/// A bug.
+#[derive(Debug, Clone, Copy)]
+pub struct Planted {
+    /// Its name.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub what: &'static str,
+    /// The file that it is planted in.
+    pub file: &'static str,
+    /// The right text; stands there exactly once.
+    pub right: &'static str,
+    /// The wrong text.
+    pub wrong: &'static str,
+    /// What finds it.
+    pub evidence: Evidence,
+}
+
+const TALLY: &str = "consensus/src/tally.rs";
+const VOTE: &str = "consensus/src/engine/vote.rs";
+const VIEW_CHANGE: &str = "consensus/src/engine/view_change.rs";
+const RECOVERY: &str = "consensus/src/engine/recovery.rs";
+
+/// All planted bugs.
+pub const ALL: &[Planted] = &[
+    Planted {
+        name: "quorum off by one",
+        what: "a quorum is W - f - 1",
+        file: "types/src/validators.rs",
+        right: "self.total.minus(self.max_faulty())\n    }\n\n    /// `f + 1`",
+        wrong: "self.total.minus(self.max_faulty()).minus(Weight(1))\n    }\n\n    /// `f + 1`",
+        evidence: Evidence::Twins,
+    },
+    Planted {
+        name: "weight counted twice",
+        what: "each vote counts twice its weight",
+        file: TALLY,
+        right: ".fold(Weight::ZERO, |sum, member| sum.plus(member.weight))\n}\n\n/// Checks the unchecked",
+        wrong: ".fold(Weight::ZERO, |sum, member| sum.plus(member.weight).plus(member.weight))\n}\n\n/// Checks the unchecked",
+        evidence: Evidence::Twins,
+    },
+    Planted {
+        name: "lowest view chosen",
+        what: "a plan takes the block of the lowest view",
+        file: "consensus/src/plan.rs",
+        right: ".max_by_key(|block| (block.certificate.content.view, block.certificate.content.digest))",
+        wrong: ".min_by_key(|block| (block.certificate.content.view, block.certificate.content.digest))",
+        evidence: Evidence::Twins,
+    },
+    Planted {
+        name: "plan ignored",
+        what: "a new view starts with an empty plan",
+        file: VIEW_CHANGE,
+        right: "        self.plan = Plan::of(&message.view_changes, self.origin);\n",
+        wrong: "        self.plan = Plan::of(&[], self.origin);\n",
+        evidence: Evidence::Model,
+    },
+    Planted {
+        name: "view change hides commits",
+        what: "a view change lists no prepared block",
+        file: VIEW_CHANGE,
+        right: "            prepared: self.prepared.values().cloned().collect(),\n",
+        wrong: "            prepared: Vec::new(),\n",
+        evidence: Evidence::Twins,
+    },
+    Planted {
+        name: "votes in a view that was left",
+        what: "commits are still sent after asking for the next view",
+        file: VOTE,
+        right: "    pub(super) fn try_commit(&mut self) -> bool {\n        if self.me.is_none() || self.target.is_some() {",
+        wrong: "    pub(super) fn try_commit(&mut self) -> bool {\n        if self.me.is_none() {",
+        evidence: Evidence::Model,
+    },
+    Planted {
+        name: "commit out of order",
+        what: "a Commit needs no Commit for the height below",
+        file: VOTE,
+        right: "        while self.slots.get(&height).is_some_and(|slot| slot.commit.is_some()) {",
+        wrong: "        while self.slots.get(&height).is_some_and(|slot| slot.commit.is_some() || self.slots.contains_key(&height.next())) {",
+        evidence: Evidence::Tests("commits_are_sent_in_the_order_of_heights"),
+    },
+    Planted {
+        name: "prepare not persisted",
+        what: "a Prepare is sent without a record",
+        file: VOTE,
+        right: "        self.promise(height, Record::Prepared { header: proposal.header, vote: vote.clone() });\n",
+        wrong: "",
+        evidence: Evidence::Tests("restart"),
+    },
+    Planted {
+        name: "commit not persisted",
+        what: "a Commit is sent without a record",
+        file: VOTE,
+        right: "        self.promise(height, Record::Committing { header, certificate, vote: vote.clone() });\n",
+        wrong: "        let _ = (header, certificate);\n",
+        evidence: Evidence::Tests("restart"),
+    },
+    Planted {
+        name: "view change not persisted",
+        what: "a ViewChange is sent without a record",
+        file: VIEW_CHANGE,
+        right: "        self.outputs.push(Output::Persist(Record::ViewChange(message.clone())));\n",
+        wrong: "",
+        evidence: Evidence::Tests("restart"),
+    },
+    Planted {
+        name: "later epoch forgotten",
+        what: "records of an epoch that the log does not reach are dropped at a restart",
+        file: RECOVERY,
+        right: "            self.later.push(record);\n",
+        wrong: "",
+        evidence: Evidence::Tests("restart"),
+    },
+    Planted {
+        name: "checkpoint forgets the view change",
+        what: "a shortened journal lacks the own ViewChange",
+        file: RECOVERY,
+        right: "            records.extend(own_view_change.cloned().map(Record::ViewChange));\n",
+        wrong: "            let _ = own_view_change;\n",
+        evidence: Evidence::Tests("restart"),
+    },
+    Planted {
+        name: "certificate of another epoch",
+        what: "a certificate's epoch is not looked at",
+        file: "types/src/certificate.rs",
+        right: "        if self.content.epoch != set.epoch() {",
+        wrong: "        if self.content.epoch != set.epoch() && self.signatures.is_empty() {",
+        evidence: Evidence::Tests("every_certificate_is_of_its_own_epoch"),
+    },
+    Planted {
+        name: "voted before stored",
+        what: "a block is prepared before its batches are held",
+        file: "consensus/src/engine/validate.rs",
+        right: "        if header.batches.iter().all(|batch| self.pending.holds(batch)) {",
+        wrong: "        if header.batches.iter().all(|batch| !self.pending.contradicts(batch)) {",
+        evidence: Evidence::Tests("a_missing_batch"),
+    },
+    Planted {
+        name: "timer never doubles",
+        what: "the timeout stays the same in each view",
+        file: "consensus/src/engine/timer.rs",
+        right: "        let doublings = self.timing.timeouts.min(TIMEOUT_DOUBLINGS);\n",
+        wrong: "        let doublings = self.timing.timeouts.min(TIMEOUT_DOUBLINGS).min(0);\n",
+        evidence: Evidence::Tests("the_timeout_doubles"),
+    },
+    Planted {
+        name: "forgotten views leave their sets",
+        what: "empty vote sets stay in memory",
+        file: TALLY,
+        right: "            if set.votes.is_empty() {",
+        wrong: "            if set.votes.len() > 1 << 20 {",
+        evidence: Evidence::Tests("votes_of_many_views"),
+    },
+    Planted {
+        name: "join at the highest view",
+        what: "a weak quorum is followed to the highest view that anyone named",
+        file: VIEW_CHANGE,
+        right: "            && let Some(lowest) = above().map(|message| message.view).min()\n",
+        wrong: "            && let Some(lowest) = above().map(|message| message.view).max()\n",
+        evidence: Evidence::Tests("joined_at_the_lowest"),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn each_bug_has_one_place_in_the_source_as_it_is() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for bug in ALL {
+            let source = std::fs::read_to_string(root.join(bug.file)).unwrap();
+            assert_eq!(source.matches(bug.right).count(), 1, "{}", bug.name);
+        }
+        let names: BTreeSet<&str> = ALL.iter().map(|bug| bug.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
