@@ -239,14 +239,20 @@ impl Cluster {
         self.commit_signed(encoding).await
     }
 
+    /// The same for a proposal that must not be refused.
     pub async fn commit_signed(&self, encoding: Vec<u8>) -> Submission {
+        self.try_commit_signed(encoding).await.unwrap_or_else(|error| panic!("refused: {error}"))
+    }
+
+    /// Submits a signed proposal until it is committed or refused.
+    pub async fn try_commit_signed(&self, encoding: Vec<u8>) -> Result<Submission, ApiError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             for index in self.running().collect::<Vec<_>>() {
                 let submit = Submit { timeout_ms: 5_000, ..Submit::signed(encoding.clone()) };
                 match self.client(index).submit(submit).await {
-                    Ok(submission) => return submission,
-                    Err(ClientError::Api(error)) if !error.code.is_retryable() => panic!("refused: {error}"),
+                    Ok(submission) => return Ok(submission),
+                    Err(ClientError::Api(error)) if !error.code.is_retryable() => return Err(error),
                     Err(_) => {}
                 }
             }
