@@ -54,6 +54,7 @@ use tokio::sync::oneshot;
 
 use crate::home::Home;
 
+pub use clock::unix_ms;
 pub use wiring::run;
 
 /// What a node is started with.

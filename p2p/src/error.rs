@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 pub enum P2pError {
     /// A listen address is taken or not usable.
     #[error(
-        "cannot listen on {address}: {reason}; stop the process that uses it or choose another port in `listen`"
+        "cannot listen on {address}: {reason}; stop the process that uses it or choose another one in `p2p.listen` (--listen)"
     )]
     Listen {
         /// The address as configured.

@@ -148,7 +148,7 @@ fn refusal(error: &ApiError, url: &str) -> Failure {
             failure.exit(Exit::Refused).help("is this computer's clock right? Submit again with a longer --expires-in")
         }
         ErrorCode::ExpiryTooFar => failure.exit(Exit::Refused).help("submit again with a shorter --expires-in"),
-        ErrorCode::Conflict => failure.exit(Exit::Refused).help("use another --idempotency-key for another request"),
+        ErrorCode::Conflict => failure.exit(Exit::Refused),
         ErrorCode::InvalidArgument | ErrorCode::UnknownKind | ErrorCode::TooLarge => failure.exit(Exit::Refused),
         ErrorCode::OutcomeUnknown => failure.exit(Exit::OutcomeUnknown),
         ErrorCode::Unavailable | ErrorCode::NotReady => {

@@ -8,6 +8,7 @@ use super::session::Session;
 use super::table::Fields;
 use super::{Failure, Global};
 use crate::calendar::{length, time};
+use crate::node::unix_ms;
 
 /// Where the node stands: height, epoch, view, leader, weights, sync
 #[derive(Debug, Args)]
@@ -35,8 +36,21 @@ fn text(status: &Status) -> String {
     let sync = match (status.syncing.active, status.syncing.target_height) {
         (true, Some(target)) => format!("catching up to {target} from {} peers", status.syncing.peers),
         (true, None) => format!("catching up from {} peers", status.syncing.peers),
+        (false, _) if status.peers == 0 && status.weight != status.total_weight => {
+            "cut off: no peer is connected".to_owned()
+        }
         (false, _) => "up to date".to_owned(),
     };
+    let alive = if status.weight_alive < status.quorum {
+        format!("weight {}: agreement has stopped, {} are needed", status.weight_alive, status.quorum)
+    } else {
+        format!(
+            "weight {}; {} more may fail before agreement stops (designed for {})",
+            status.weight_alive, status.weight_may_still_fail, status.max_faulty
+        )
+    };
+    let age = unix_ms().saturating_sub(status.agreed_time_ms);
+    let agreed_time = format!("{} ({} ago)", time(status.agreed_time_ms), length(age));
     let mut fields = Fields::new()
         .field("chain", &status.chain_id)
         .field("genesis", status.genesis)
@@ -48,18 +62,12 @@ fn text(status: &Status) -> String {
         .field("height", format!("{} (executed {})", status.height, status.executed_height))
         .field("block", status.block_digest)
         .field("state root", status.state_root)
-        .field("agreed time", time(status.agreed_time_ms))
+        .field("agreed time", agreed_time)
         .field("epoch", status.epoch)
         .field("view", format!("{}{view}", status.view))
         .field("leader", leader)
         .field("quorum", format!("{} of weight {}", status.quorum, status.total_weight))
-        .field(
-            "alive",
-            format!(
-                "weight {}; {} more may fail before agreement stops (designed for {})",
-                status.weight_alive, status.weight_may_still_fail, status.max_faulty
-            ),
-        )
+        .field("alive", alive)
         .field("sync", sync)
         .field("peers", status.peers);
     for address in &status.listen_addresses {

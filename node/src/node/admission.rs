@@ -257,7 +257,7 @@ impl NodeContext {
 pub fn conflict() -> ApiError {
     ApiError::new(
         ErrorCode::Conflict,
-        "the account used this idempotency key for another request; use a new key for a new request",
+        "the account used this idempotency key for another request; a new request needs a new key (--idempotency-key)",
     )
 }
 

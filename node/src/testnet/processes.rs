@@ -30,6 +30,8 @@ pub struct NodeProcess {
     /// Its process id.
     pub pid: u32,
     child: Child,
+    /// Whether it was seen to have ended by itself.
+    has_ended: bool,
 }
 
 /// How a node's process ended.
@@ -85,7 +87,7 @@ impl Processes {
         let child =
             command.spawn().map_err(|error| Failure::new(format!("{name} cannot be started: {error}")))?;
         let pid = child.id().unwrap_or_default();
-        self.nodes.push(NodeProcess { name, home, pid, child });
+        self.nodes.push(NodeProcess { name, home, pid, child, has_ended: false });
         Ok(())
     }
 
@@ -94,36 +96,52 @@ impl Processes {
         &self.nodes
     }
 
-    /// Waits until one of them ends and says which and why.
-    pub async fn first_end(&mut self) -> Failure {
-        if self.nodes.is_empty() {
+    /// How many still run, as far as was seen.
+    pub fn running(&self) -> usize {
+        self.nodes.iter().filter(|node| !node.has_ended).count()
+    }
+
+    /// Waits until one of those that run ends and says which and why. Each is told of once.
+    pub async fn next_end(&mut self) -> Failure {
+        let running: Vec<usize> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| !node.has_ended)
+            .map(|(index, _)| index)
+            .collect();
+        if running.is_empty() {
             return std::future::pending().await;
         }
-        let waits = self.nodes.iter_mut().map(|node| Box::pin(node.child.wait()));
-        let (result, index, _) = select_all(waits).await;
+        let nodes = self.nodes.iter_mut().filter(|node| !node.has_ended);
+        let waits = nodes.map(|node| Box::pin(node.child.wait()));
+        let (result, position, _) = select_all(waits).await;
         let how = match result {
             Ok(status) => describe(status),
             Err(error) => format!("cannot be watched: {error}"),
         };
-        match self.nodes.get(index) {
-            Some(node) => Failure::new(format!("{} ended by itself ({how})", node.name)).help(format!(
-                "its log {} ends:\n{}",
-                node.home.log_path().display(),
-                log_tail(node.home.log_path())
-            )),
+        match running.get(position).and_then(|index| self.nodes.get_mut(*index)) {
+            Some(node) => {
+                node.has_ended = true;
+                Failure::new(format!("{} ended by itself ({how})", node.name)).help(format!(
+                    "its log {} ends:\n{}",
+                    node.home.log_path().display(),
+                    log_tail(node.home.log_path())
+                ))
+            }
             None => Failure::new(format!("a node ended by itself ({how})")),
         }
     }
 
     /// Stops all that still run, waits for them, and kills those that do not stop in time.
     pub async fn stop(&mut self) -> Vec<(String, Ending)> {
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| !node.has_ended) {
             // One that has ended has no id any more, so no stranger's process is meant.
             if let Some(pid) = node.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
-        join_all(self.nodes.iter_mut().map(NodeProcess::end)).await
+        join_all(self.nodes.iter_mut().filter(|node| !node.has_ended).map(NodeProcess::end)).await
     }
 }
 

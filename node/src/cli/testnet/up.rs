@@ -45,12 +45,6 @@ pub struct Up {
     timeout: Period,
 }
 
-/// How a running network came to its end.
-enum Stop {
-    Signal(&'static str),
-    NodeEnded(Failure),
-}
-
 impl Up {
     /// Runs the network.
     ///
@@ -136,7 +130,7 @@ async fn run_until_stopped(
     tokio::pin!(work);
     let shown = tokio::select! {
         network = &mut work => network,
-        ended = processes.first_end() => Err(ended),
+        ended = processes.next_end() => Err(ended),
         signal = signals.next() => {
             output.note(&format!("{signal}: stopping before the network was up"));
             return Err(Failure::new("stopped before the nodes agreed"));
@@ -152,15 +146,23 @@ async fn run_until_stopped(
         Ok(()) | Err(_) => {}
     }
     output.note(&network.hints());
-    let stop = tokio::select! {
-        ended = processes.first_end() => Stop::NodeEnded(ended),
-        signal = signals.next() => Stop::Signal(signal),
-    };
-    match stop {
-        Stop::NodeEnded(failure) => Err(failure),
-        Stop::Signal(signal) => {
-            output.note(&format!("{signal}: stopping all nodes"));
-            Ok(())
+    loop {
+        tokio::select! {
+            // Surviving that is what the network is for.
+            ended = processes.next_end() => {
+                let running = processes.running();
+                if running == 0 {
+                    return Err(ended);
+                }
+                output.note(&format!(
+                    "{ended}; {running} nodes go on. `aegis status` tells whether they are enough to agree; \
+                     `aegis run --home` with its folder starts it again"
+                ));
+            }
+            signal = signals.next() => {
+                output.note(&format!("{signal}: stopping all nodes"));
+                return Ok(());
+            }
         }
     }
 }

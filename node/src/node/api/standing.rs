@@ -13,8 +13,9 @@ use crate::node::driver::gauge_value;
 const ALIVE_HEIGHTS: u64 = 8;
 /// A node counts as behind when the network has so many more blocks.
 const BEHIND_HEIGHTS: u64 = 3;
-/// Without a new block for so many idle intervals, a node is not ready: it may be cut off.
-const SILENT_INTERVALS: u64 = 30;
+/// Without a new block for an idle interval and so many view timeouts, a node is not ready: agreement stands still, or the
+/// node is cut off. One dead leader costs one timeout and a little.
+const SILENT_TIMEOUTS: u64 = 3;
 
 impl Api {
     pub(super) async fn own_status(&self) -> Result<Status, ApiError> {
@@ -125,9 +126,7 @@ impl Api {
         {
             reasons.push(format!("catching up: at height {} of {target}", agreement.tip.0));
         }
-        let idle = self.node.standing.borrow().epoch.parameters.get(aegis_types::Parameter::IdleIntervalMs);
-        let age = crate::node::clock::unix_ms().saturating_sub(agreement.tip.2);
-        if age > idle.saturating_mul(SILENT_INTERVALS) {
+        if let Some(age) = self.silence_ms() {
             reasons.push(format!(
                 "no block for {} s: fewer validators than a quorum are alive, or this node is cut off",
                 age / 1_000
@@ -154,7 +153,7 @@ impl Api {
             weight_alive: alive,
             quorum: set.quorum(),
             total_weight: set.total(),
-            can_decide: alive >= set.quorum(),
+            can_decide: alive >= set.quorum() && self.silence_ms().is_none(),
             syncing: self.syncing().active,
         }
     }
@@ -170,6 +169,17 @@ impl Api {
         telemetry.view.set(gauge_value(agreement.view.0));
         let me = self.node.node_key.validator_id();
         telemetry.weight.set(gauge_value(agreement.validators.weight_of(&me).0));
+    }
+
+    /// The newest block's age, when it is more than an idle network with a view change or two explains.
+    fn silence_ms(&self) -> Option<u64> {
+        let standing = self.node.standing.borrow();
+        let parameter = |parameter| standing.epoch.parameters.get(parameter);
+        let idle = parameter(aegis_types::Parameter::IdleIntervalMs);
+        let timeout = parameter(aegis_types::Parameter::ViewTimeoutMs);
+        let patience = idle.saturating_add(timeout.saturating_mul(SILENT_TIMEOUTS));
+        let age = crate::node::clock::unix_ms().saturating_sub(self.node.agreement.borrow().tip.2);
+        (age > patience).then_some(age)
     }
 
     fn syncing(&self) -> Syncing {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use aegis_store::DataDir;
+
 use super::Up;
 use crate::cli::{Failure, Output};
 use crate::home::{Home, NewHome};
@@ -77,9 +79,24 @@ fn resume(up: &Up, old: &Record, folder: &Path, output: Output) -> Result<Record
     }
     check_free(&range(record.base_port, record.nodes(), PortUse::Peers)?, PortUse::Peers)?;
     check_free(&range(record.rpc_port, record.nodes(), PortUse::Clients)?, PortUse::Clients)?;
+    check_stopped(old, folder)?;
     adjust(&record, folder, output)?;
     record.write(folder)?;
     Ok(record)
+}
+
+/// Refuses to change a network that runs: its nodes would go on with what they were started with.
+fn check_stopped(record: &Record, folder: &Path) -> Result<(), Failure> {
+    for index in 0..usize::from(record.nodes()) {
+        let data = home_of(folder, index).data_path();
+        if data.exists() {
+            DataDir::open(&data).map_err(|error| {
+                Failure::new(error.to_string())
+                    .help("stop that network first, or name another folder with --home")
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives all nodes the configuration of the record's ports, and makes homes for new observers.
