@@ -57,6 +57,14 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
+    /// The telemetry of a node that starts at a time, in milliseconds of the Unix epoch.
+    pub fn starting_at(unix_ms: u64) -> Self {
+        let telemetry = Self::new();
+        #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
+        telemetry.start_time_seconds.set(unix_ms as f64 / 1_000.0);
+        telemetry
+    }
+
     /// Registers all series.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("aegis");

@@ -5,7 +5,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use aegis_config::{Config, ConsensusSection};
+use aegis_ledger::LedgerEvent;
 use aegis_p2p::{EventReceiver, Network};
+use aegis_types::{Genesis, Keypair};
 use anyhow::{Context as _, anyhow, bail};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,11 +16,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::admission::{Admission, SealRule, announce_batches, hand_on_again, seal_batches};
+use super::admission::{Admission, Admitted, SealRule, announce_batches, hand_on_again, seal_batches};
 use super::api::{Api, Endpoint};
-use super::clock::Clock;
+use super::clock::{Clock, unix_ms};
 use super::context::NodeContext;
-use super::driver::{BLOCKS_MAX, Driver, INPUTS_MAX, Ports, REQUESTS_MAX};
+use super::driver::{BLOCKS_MAX, Driver, DriverRequest, INPUTS_MAX, Ports, REQUESTS_MAX};
 use super::executor::Executor;
 use super::mempool::Mempool;
 use super::recovery::{RecoverOptions, Recovered, recover};
@@ -26,6 +29,7 @@ use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
 use super::{RunOptions, Started, events, logging, reactions, sync};
+use crate::home::Home;
 
 /// How long the parts and the requests of clients may take to end, side by side.
 const STOP_TIMEOUT: Duration = Duration::from_millis(3_500);
@@ -45,27 +49,21 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let names = home.read_genesis()?.names;
     info!(node = %node_key.validator_id(), chain = %genesis.chain, genesis = %genesis.hash(), "starting");
 
-    let recovered = {
-        let (home, genesis, node_key, store) =
-            (home.clone(), genesis.clone(), node_key.clone(), config.store.clone());
-        let recovering = tokio::task::spawn_blocking(move || {
-            recover(&RecoverOptions {
-                home: &home,
-                genesis: &genesis,
-                node_key: &node_key,
-                store: &store,
-                clock,
-            })
-        });
-        recovering.await.context("opening the data folder failed")??
-    };
+    let recovered = recover_home(&home, &genesis, &node_key, &config, clock).await?;
     let (network, network_events) = aegis_p2p::start(&node_key, network_config(&config, &genesis)?).await?;
 
     let (panics, mut panicked) = mpsc::channel(1);
     report_panics(panics);
     let parts = Parts::start(
         recovered,
-        Setting { genesis, node_key, account_key, network: network.clone(), clock, config: config.clone() },
+        Setting {
+            genesis,
+            node_key,
+            account_key,
+            network: network.clone(),
+            clock,
+            consensus: config.consensus.clone(),
+        },
         network_events,
     );
 
@@ -118,6 +116,22 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     outcome.and(stopped)
 }
 
+/// Opens what is on disk, away from the asynchronous threads.
+async fn recover_home(
+    home: &Home,
+    genesis: &Genesis,
+    node_key: &Keypair,
+    config: &Config,
+    clock: Clock,
+) -> anyhow::Result<Recovered> {
+    let (home, genesis, node_key, store) =
+        (home.clone(), genesis.clone(), node_key.clone(), config.store.clone());
+    let recovering = tokio::task::spawn_blocking(move || {
+        recover(&RecoverOptions { home: &home, genesis: &genesis, node_key: &node_key, store: &store, clock })
+    });
+    recovering.await.context("opening the data folder failed")?
+}
+
 /// Sends the first panic of any task or thread to the main task, besides printing it.
 fn report_panics(panics: mpsc::Sender<String>) {
     let print = std::panic::take_hook();
@@ -134,7 +148,7 @@ struct Setting {
     account_key: aegis_types::Keypair,
     network: Network,
     clock: Clock,
-    config: aegis_config::Config,
+    consensus: ConsensusSection,
 }
 
 /// The running parts.
@@ -152,8 +166,7 @@ struct Parts {
 impl Parts {
     fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
         let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id } = recovered;
-        let Setting { genesis, node_key, account_key, network, clock, config } = setting;
-        let consensus = &config.consensus;
+        let Setting { genesis, node_key, account_key, network, clock, consensus } = setting;
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
         let (decided_sender, decided) = mpsc::channel(BLOCKS_MAX);
         let (executed_sender, executed) = mpsc::channel(BLOCKS_MAX);
@@ -162,9 +175,6 @@ impl Parts {
         let (status_sender, agreement) = watch::channel(engine.status());
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);
-        let telemetry = Arc::new(Telemetry::new());
-        #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 fit a double")]
-        telemetry.start_time_seconds.set(super::clock::unix_ms() as f64 / 1_000.0);
         let node = Arc::new(NodeContext {
             domain: genesis.domain(),
             genesis,
@@ -177,7 +187,7 @@ impl Parts {
             pool: Arc::new(pool),
             mempool: Arc::new(Mempool::new(consensus.pending_proposals, consensus.pending_bytes.bytes())),
             hub: Arc::new(WatchHub::new()),
-            telemetry,
+            telemetry: Arc::new(Telemetry::starting_at(unix_ms())),
             agreement,
             standing,
             inputs: inputs_sender,
@@ -221,22 +231,8 @@ impl Parts {
         let runtime = Handle::current();
         let driver = on_thread("driver", move || driver.run(&runtime));
         let executor = on_thread("executor", move || executor.run());
-        let rule = SealRule {
-            delay: consensus.batch_delay.get(),
-            proposals: consensus.batch_proposals,
-            bytes: consensus.batch_bytes.as_usize(),
-        };
-        let mut tasks = JoinSet::new();
-        let auto_vote = consensus.auto_vote.clone();
-        tasks.spawn(named("the driver's requests", reactions::serve_driver(node.clone(), requests)));
-        tasks.spawn(named("reactions", reactions::react(node.clone(), auto_vote, reactions)));
-        tasks.spawn(named("network events", events::handle_events(node.clone(), network_events)));
-        tasks.spawn(named("batching", seal_batches(node.clone(), admitted, rule)));
-        tasks.spawn(named("announcements", announce_batches(node.clone())));
-        tasks.spawn(named("handing on", hand_on_again(node.clone())));
-        tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
-        tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
-        tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
+        let tasks =
+            spawn_tasks(&node, &consensus, TaskEnds { requests, reactions, admitted, network_events });
         Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }
     }
 
@@ -272,6 +268,40 @@ impl Parts {
             Err(_) => bail!("the node did not stop in time; what was acknowledged is on disk"),
         }
     }
+}
+
+/// What the asynchronous tasks listen to.
+struct TaskEnds {
+    requests: mpsc::Receiver<DriverRequest>,
+    reactions: mpsc::Receiver<Vec<LedgerEvent>>,
+    admitted: mpsc::Receiver<Admitted>,
+    network_events: EventReceiver,
+}
+
+/// Starts the asynchronous part of the node.
+fn spawn_tasks(
+    node: &Arc<NodeContext>,
+    consensus: &ConsensusSection,
+    ends: TaskEnds,
+) -> JoinSet<&'static str> {
+    let TaskEnds { requests, reactions, admitted, network_events } = ends;
+    let rule = SealRule {
+        delay: consensus.batch_delay.get(),
+        proposals: consensus.batch_proposals,
+        bytes: consensus.batch_bytes.as_usize(),
+    };
+    let mut tasks = JoinSet::new();
+    let auto_vote = consensus.auto_vote.clone();
+    tasks.spawn(named("the driver's requests", reactions::serve_driver(node.clone(), requests)));
+    tasks.spawn(named("reactions", reactions::react(node.clone(), auto_vote, reactions)));
+    tasks.spawn(named("network events", events::handle_events(node.clone(), network_events)));
+    tasks.spawn(named("batching", seal_batches(node.clone(), admitted, rule)));
+    tasks.spawn(named("announcements", announce_batches(node.clone())));
+    tasks.spawn(named("handing on", hand_on_again(node.clone())));
+    tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
+    tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
+    tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
+    tasks
 }
 
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
