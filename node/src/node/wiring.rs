@@ -54,18 +54,9 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
 
     let (panics, mut panicked) = mpsc::channel(1);
     report_panics(panics);
-    let parts = Parts::start(
-        recovered,
-        Setting {
-            genesis,
-            node_key,
-            account_key,
-            network: network.clone(),
-            clock,
-            consensus: config.consensus.clone(),
-        },
-        network_events,
-    );
+    let (consensus, transport) = (config.consensus.clone(), network.clone());
+    let setting = Setting { genesis, node_key, account_key, network: transport, clock, consensus };
+    let parts = Parts::start(recovered, setting, network_events);
 
     let endpoint = Arc::new(OnceLock::new());
     let api = Arc::new(Api::new(parts.node.clone(), names, endpoint.clone(), home.data_path()));
