@@ -8,12 +8,14 @@
 //! | `timer.rs` | when to leave a view, what to send again |
 //! | `view_change.rs` | 5, 6, 7 |
 //! | `catch_up.rs` | what to do with those who are behind, and when behind |
+//! | `testimony.rs` | 8 |
 //! | `recovery.rs` | restart from the journal |
 
 mod catch_up;
 mod decide;
 mod propose;
 mod recovery;
+mod testimony;
 mod timer;
 mod validate;
 mod view_change;
@@ -160,6 +162,8 @@ pub struct Engine {
     /// Messages of the next epoch, by sender.
     early: BTreeMap<ValidatorId, Vec<Message>>,
     accused: BTreeSet<ValidatorId>,
+    /// How many votes of each validator were shown to the others in this epoch.
+    testified: BTreeMap<ValidatorId, u32>,
     last_voted: BTreeMap<ValidatorId, Height>,
     /// Own votes for heights that are not yet executed, for the journal's checkpoint.
     promises: BTreeMap<Height, Vec<Record>>,
@@ -260,6 +264,7 @@ impl Engine {
             Message::ViewChange(message) => self.on_view_change(from, message),
             Message::NewView(message) => self.on_new_view(from, message),
             Message::Status(status) => self.on_status(from, status),
+            Message::Testimony(vote) => self.on_testimony(from, &vote),
         }
     }
 

@@ -52,6 +52,7 @@ impl Engine {
             ahead: BTreeMap::new(),
             early: BTreeMap::new(),
             accused: BTreeSet::new(),
+            testified: BTreeMap::new(),
             last_voted: BTreeMap::new(),
             promises: BTreeMap::new(),
             later: Vec::new(),

@@ -17,9 +17,11 @@ impl Engine {
             self.report(from, "a PrePrepare that is not its view's leader's own");
             return;
         }
-        if height <= self.tip.height
-            || height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS)
-        {
+        if height <= self.tip.height {
+            self.compare(from, &message.vote);
+            return;
+        }
+        if height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS) {
             return;
         }
         if view > self.view {
@@ -46,9 +48,11 @@ impl Engine {
             return;
         }
         let height = vote.content.height;
-        if height <= self.tip.height
-            || height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS)
-        {
+        if height <= self.tip.height {
+            self.compare(from, vote);
+            return;
+        }
+        if height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS) {
             return;
         }
         self.count(from, vote);
@@ -67,9 +71,7 @@ impl Engine {
                 true
             }
             Counted::Contradiction { first, second } => {
-                if self.accused.insert(from) {
-                    self.outputs.push(Output::Evidence { first, second });
-                }
+                self.accuse(first, second);
                 true
             }
             Counted::Forged => {

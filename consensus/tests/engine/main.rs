@@ -20,4 +20,5 @@ mod prepare;
 mod propose;
 mod restart;
 mod support;
+mod testimony;
 mod view_change;

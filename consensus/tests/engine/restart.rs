@@ -47,7 +47,11 @@ impl Promises {
                 let known = self.new_views.entry((message.epoch, message.view)).or_insert(message.clone());
                 if known == message { Ok(()) } else { Err(format!("two new views {:?}", message.view)) }
             }
-            Message::NewView(_) | Message::PrePrepare(_) | Message::Vote(_) | Message::Status(_) => Ok(()),
+            Message::NewView(_)
+            | Message::PrePrepare(_)
+            | Message::Vote(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => Ok(()),
         }
     }
 

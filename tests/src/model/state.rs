@@ -268,7 +268,8 @@ impl State {
                 }
                 return Ok(());
             }
-            Message::Status(_) => return Ok(()),
+            // They change nothing about what is voted and decided.
+            Message::Status(_) | Message::Testimony(_) => return Ok(()),
         };
         let VoteContent { kind, view, height, digest, .. } = vote.content;
         let ballot = (kind, view, height, digest);

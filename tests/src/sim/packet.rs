@@ -135,5 +135,17 @@ pub fn describe(message: &Message) -> String {
         Message::Status(status) => {
             format!("Status e{} v{} h{}", status.epoch, status.view, status.height)
         }
+        Message::Testimony(vote) => {
+            let content = &vote.content;
+            format!(
+                "Testimony: {} {:?} e{} v{} h{} {}",
+                vote.validator.short(),
+                content.kind,
+                content.epoch,
+                content.view,
+                content.height,
+                content.digest.short()
+            )
+        }
     }
 }
