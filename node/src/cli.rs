@@ -117,6 +117,11 @@ impl Global {
         Home::new(self.home.clone().unwrap_or_else(Home::default_path))
     }
 
+    /// Whether somebody has said which home is meant.
+    fn names_home(&self) -> bool {
+        self.home.is_some() || Home::named_by_environment().is_some()
+    }
+
     fn output(&self) -> Output {
         Output::new(self.output)
     }

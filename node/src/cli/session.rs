@@ -37,7 +37,13 @@ impl Session {
         let home = global.home();
         let (url, home_ca) = match &global.rpc {
             Some(url) => (url.clone(), None),
-            None => url_of_home(&home)?,
+            None if home.is_initialised() => url_of_home(&home)?,
+            None if global.names_home() => {
+                return Err(Failure::new(format!("{} is no node's home", home.path().display()))
+                    .exit(Exit::Usage)
+                    .help("`aegis init --home DIR` makes one; --rpc URL talks to a node without a home"));
+            }
+            None => (DEFAULT_URL.to_owned(), None),
         };
         let config = ClientConfig {
             url: url.clone(),
@@ -107,9 +113,6 @@ fn token(home: &Home) -> Result<Option<String>, Failure> {
 }
 
 fn url_of_home(home: &Home) -> Result<(String, Option<PathBuf>), Failure> {
-    if !home.is_initialised() {
-        return Ok((DEFAULT_URL.to_owned(), None));
-    }
     let rpc = home.config_layers()?.resolve()?.config.rpc;
     let certificate = rpc.tls_certificate.within(home.path());
     let scheme = if certificate.is_some() { "https" } else { "http" };
