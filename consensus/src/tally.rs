@@ -147,6 +147,11 @@ impl Tally {
         self.views = self.views.split_off(&(height.next(), VoteKind::Prepare, 0));
     }
 
+    /// Number of sets that the votes are held in.
+    pub(crate) fn sets(&self) -> usize {
+        self.rounds.len()
+    }
+
     /// Number of votes held.
     pub(crate) fn len(&self) -> usize {
         self.rounds.values().map(|round| round.votes.len()).sum()
