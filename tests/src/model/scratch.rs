@@ -56,7 +56,7 @@ impl Scratch {
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO"));
         command.current_dir(&self.root).args(arguments).env("CARGO_TARGET_DIR", self.target());
-        command.env("CARGO_PROFILE_RELEASE_DEBUG", "false").env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+        command.env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

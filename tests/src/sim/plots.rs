@@ -116,12 +116,20 @@ impl Scenario {
             }
             Plot::Misnaming => {
                 let kinds = [ActorKind::DoubleNaming, ActorKind::WrongParent, ActorKind::WithheldBatches];
-                self.corrupt_a_leader(vec![kinds[rng.index(kinds.len())]]);
+                let mut kinds = vec![kinds[rng.index(kinds.len())]];
+                if rng.chance(500) {
+                    kinds.push(ActorKind::VoteFlood);
+                }
+                self.corrupt_a_leader(kinds);
                 self.spread = Spread::World;
                 self.proposal_interval = 30 * MILLI;
             }
             Plot::Eclipse => self.corrupt_a_leader(vec![ActorKind::HoardedViews]),
             Plot::DeafOnce => {
+                // A wish for a view far away makes the lonely one a weak quorum: all must go on by one view only.
+                if rng.chance(300) {
+                    self.corrupt_a_leader(vec![ActorKind::FarFuture]);
+                }
                 self.checkpoint_bytes = 2 * 1024;
                 self.faults.downtime_max = 150 * MILLI;
             }
@@ -133,15 +141,10 @@ impl Scenario {
     }
 
     fn stage_torn_views(&mut self, rng: &mut Rng) {
-        let kinds = [
-            ActorKind::ForgedPlans,
-            ActorKind::FarFuture,
-            ActorKind::VoteFlood,
-            ActorKind::StaleCertificates,
-            ActorKind::ConflictingViewChanges,
-        ];
+        let pasts = [ActorKind::ForgedPlans, ActorKind::StaleCertificates, ActorKind::ConflictingViewChanges];
+        let noises = [ActorKind::FarFuture, ActorKind::VoteFlood];
         if rng.chance(700) {
-            self.corrupt_a_leader(vec![kinds[rng.index(kinds.len())]]);
+            self.corrupt_a_leader(vec![pasts[rng.index(3)], noises[rng.index(2)]]);
         }
     }
 

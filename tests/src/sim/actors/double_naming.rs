@@ -27,7 +27,9 @@ impl Actor for DoubleNaming {
             return vec![(message, 0)];
         }
         let below = header.height.0.checked_sub(1).and_then(|below| self.named.get(&Height(below)));
-        let again = below.and_then(|batches| batches.first()).or(header.batches.first());
+        let is_within = header.height.0.is_multiple_of(2);
+        let of_below = below.and_then(|batches| batches.first()).filter(|_| !is_within);
+        let again = of_below.or(header.batches.first());
         let Some(again) = again else { return vec![(message, 0)] };
         let mut header = header.clone();
         header.batches.push(*again);

@@ -13,7 +13,7 @@ const REST: Micros = 500 * MILLI;
 /// A step that leads nowhere is given up after this time.
 const STEP_MAX: Micros = 8 * SECOND;
 /// Blocks that the node follows before it crashes: the journal is shortened in the meantime.
-const FOLLOWED: u64 = 6;
+const FOLLOWED: u64 = 10;
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
