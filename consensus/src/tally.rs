@@ -214,6 +214,11 @@ impl Tally {
         })
     }
 
+    /// Number of sets that the votes are held in.
+    pub(crate) fn sets(&self) -> usize {
+        self.rounds.len().saturating_add(self.settled.len())
+    }
+
     /// Number of votes held.
     pub(crate) fn len(&self) -> usize {
         self.rounds.values().chain(self.settled.values()).map(|round| round.votes.len()).sum()

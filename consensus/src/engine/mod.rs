@@ -118,6 +118,8 @@ pub struct EngineStatus {
     pub pending_batches: usize,
     /// Votes held.
     pub votes: usize,
+    /// Sets that these votes are held in, one for each height, view and kind; none is empty.
+    pub vote_sets: usize,
     /// Messages kept for later: of views ahead, of the next epoch, and wishes for views.
     pub kept_messages: usize,
     /// The highest height that each member was seen voting for in this epoch; claims, not proofs.
@@ -218,6 +220,7 @@ impl Engine {
             executed: self.executed,
             pending_batches: self.pending.len(),
             votes: self.tally.len(),
+            vote_sets: self.tally.sets(),
             kept_messages: self.kept_messages(),
             last_voted: self.last_voted.clone(),
             claimed_height: self.peers.highest(),

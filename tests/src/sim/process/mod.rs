@@ -11,7 +11,7 @@ mod incoming;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use aegis_consensus::{Engine, Input, Now, Output, Record};
+use aegis_consensus::{Engine, Input, Now, Output, Record, ViewChange};
 use aegis_store::StoreError;
 use aegis_types::{
     AccountId, Batch, Canonical, Certificate, CommittedBlock, Hash, Header, Height, Keypair, Proposal,
@@ -42,8 +42,6 @@ const BLOCKS_PER_ANSWER: u64 = 16;
 const INBOX_MAX: usize = 4_096;
 /// Decided blocks that share one flush of the committed log.
 const BLOCKS_PER_FLUSH: usize = 4;
-/// The journal is rewritten with what still binds once it has grown by so much.
-const CHECKPOINT_BYTES: u64 = 40 * 1024;
 
 /// Work that arrived and is not handled yet.
 #[derive(Debug, Clone)]
@@ -232,7 +230,7 @@ impl Process {
     /// # Errors
     /// When the disk fails: the process must end.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        let is_due = self.disk.journal.bytes_since_checkpoint() > CHECKPOINT_BYTES;
+        let is_due = self.disk.journal.bytes_since_checkpoint() > self.scenario.checkpoint_bytes;
         if self.is_dirty || !is_due {
             return Ok(());
         }
@@ -332,9 +330,7 @@ impl Process {
             Output::Persist(record) => {
                 self.disk.journal.append(&of_record(&record));
                 self.is_dirty = true;
-                if let Record::Prepared { vote, .. } | Record::Committing { vote, .. } = record {
-                    self.observations.push(Observation::Signed { node, vote: Box::new(vote) });
-                }
+                self.observe_promise(record);
             }
             Output::Send { to, message } => self.send(&to, &Packet::Consensus(message.encode().into())),
             Output::Broadcast(message) => self.broadcast(&Packet::Consensus(message.encode().into())),
@@ -369,6 +365,20 @@ impl Process {
             }
         }
         Vec::new()
+    }
+
+    fn observe_promise(&mut self, record: Record) {
+        let node = self.node;
+        let observation = match record {
+            Record::Prepared { header, vote } | Record::Committing { header, vote, .. } => {
+                let is_missing = |digest: &Hash| !self.pool.is_offered(digest);
+                let missing = header.batches.iter().filter(|batch| is_missing(&batch.digest)).count();
+                Observation::Signed { node, vote: Box::new(vote), parent: header.parent, missing }
+            }
+            Record::ViewChange(ViewChange { epoch, view, .. }) => Observation::Wished { node, epoch, view },
+            Record::NewView(proof) => Observation::Entered { node, proof: Rc::new(proof) },
+        };
+        self.observations.push(observation);
     }
 
     fn seal_batch(&mut self, moment: Moment) {

@@ -5,10 +5,12 @@
 //! | `queue.rs` | what happens next |
 //! | `mod.rs` | deliver, work, flush, execute, send |
 //! | `byzantine.rs` | what actors do to their nodes' messages |
+//! | `adversity.rs` | what an adversary drops, and whom it strikes |
 //! | `breakage.rs` | crashes, pauses, partitions, failing disks, jumping clocks |
 //! | `phases.rs` | the end of the safety phase, and what the liveness phase waits for |
 //! | `watching.rs` | observations, invariants, counts |
 
+mod adversity;
 mod breakage;
 mod byzantine;
 mod phases;
@@ -20,6 +22,7 @@ use std::rc::Rc;
 
 use aegis_types::simulation;
 
+use super::adversary::{self, Adversary};
 use super::client::Client;
 use super::clock::{MILLI, Micros};
 use super::disk::Part;
@@ -55,6 +58,7 @@ struct World {
     client: Client,
     faults: Rng,
     hosts: BTreeMap<NodeIndex, Host>,
+    adversary: Option<Box<dyn Adversary>>,
     queue: Queue,
     at: Micros,
     goal: Option<Goal>,
@@ -110,6 +114,7 @@ impl World {
             client: Client::new(scenario),
             faults: Rng::new(scenario.seed, "faults"),
             hosts: byzantine::hosts(scenario),
+            adversary: adversary::of(scenario),
             queue: Queue::default(),
             at: 0,
             goal: None,
@@ -211,6 +216,11 @@ impl World {
             }
             Event::Act { node } => self.act(node),
             Event::Fault(kind) => self.on_fault_due(kind),
+            Event::Strike { node } => {
+                if self.is_breaking() {
+                    self.crash(node);
+                }
+            }
             Event::Restart { node } => {
                 if self.nodes[node].process.is_none() && !self.nodes[node].is_gone {
                     self.restart(node);
@@ -341,6 +351,10 @@ impl World {
 
     fn route(&mut self, from: NodeIndex, to: NodeIndex, packet: Packet, held_back: Micros) {
         self.counts.note_sent(&packet);
+        if self.is_dropped(from, to, &packet) {
+            self.counts.lost += 1;
+            return;
+        }
         let [first, second] = self.network.route(from, to);
         if let Some(delay) = second {
             self.schedule(held_back + delay, Event::Deliver { from, to, packet: packet.clone() });

@@ -43,6 +43,7 @@ impl World {
         self.count(&observation);
         let (numbers, text) = of_observation(&observation);
         self.trace.add(self.at, &numbers, text);
+        self.consult(&observation);
         for invariant in &mut self.invariants {
             if let Err(detail) = invariant.observe(&observation)
                 && self.violation.is_none()
@@ -83,6 +84,8 @@ impl World {
             Observation::Submitted { .. }
             | Observation::Started { .. }
             | Observation::Signed { .. }
+            | Observation::Wished { .. }
+            | Observation::Entered { .. }
             | Observation::Sent { .. }
             | Observation::Decided { .. }
             | Observation::Heard { .. }
