@@ -58,6 +58,8 @@ pub use config::{RpcConfig, RpcLimits, TlsFiles};
 pub use error::RpcError;
 pub use rest::openapi_document;
 pub use server::serve;
+#[cfg(feature = "fuzzing")]
+pub use server::{Plain, Unconnected};
 pub use token::Token;
 
 #[cfg(test)]

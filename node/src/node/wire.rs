@@ -1,5 +1,6 @@
 //! What nodes say to each other besides consensus: payload frames, and questions with their answers.
 
+use aegis_types::entries::{Quota, check_entries};
 use aegis_types::{Epoch, Hash, Height, TypesError};
 use bytes::Bytes;
 use prost::{Message as _, Oneof};
@@ -8,6 +9,14 @@ use prost::{Message as _, Oneof};
 pub const DIGESTS_MAX: usize = 1_024;
 /// Most bytes of blocks or batches in one answer; at least one item always goes.
 pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most items in one answer, and most fields of any message: an entry of two bytes takes sixteen times the memory when it
+/// is decoded, so they are counted first.
+const ITEMS_MAX: usize = 1_024;
+/// Largest list of digests as it stands in a message, and a little.
+const DIGESTS_BYTES: usize = 64 * DIGESTS_MAX;
+/// Largest list of items as it stands in a message: what may be answered, one item that goes in any case, and the lengths.
+const ITEMS_BYTES: usize = 2 * ANSWER_BYTES;
 
 /// A frame of the payload lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +153,16 @@ fn hashes(wire: Digests) -> Result<Vec<Hash>, TypesError> {
     wire.digests.iter().map(|digest| Hash::from_slice("batch digest", digest)).collect()
 }
 
+fn check_digests(bytes: &[u8]) -> Result<(), TypesError> {
+    let digest = Quota::one(1, "digests", size_of::<Hash>(), |_| Ok(()));
+    check_entries("digests", bytes, [digest.up_to(DIGESTS_MAX)])
+}
+
+fn check_items(bytes: &[u8]) -> Result<(), TypesError> {
+    let item = Quota::one(1, "items", ITEMS_BYTES, |_| Ok(()));
+    check_entries("items", bytes, [item.up_to(ITEMS_MAX)])
+}
+
 fn undecodable(what: &'static str) -> impl Fn(prost::DecodeError) -> TypesError {
     move |error| TypesError::Undecodable { what, reason: error.to_string() }
 }
@@ -167,6 +186,8 @@ impl PayloadFrame {
     /// # Errors
     /// Whatever is wrong with them.
     pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let announcement = Quota::one(2, "announcement", DIGESTS_BYTES, check_digests);
+        check_entries("payload frame", &bytes, [announcement])?;
         let frame = Frame::decode(bytes).map_err(undecodable("payload frame"))?;
         Ok(match frame.kind.ok_or_else(|| missing("payload frame"))? {
             WireFrame::Batch(encoding) => Self::Batch(encoding),
@@ -192,6 +213,7 @@ impl Question {
     /// # Errors
     /// Whatever is wrong with them.
     pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        check_entries("question", &bytes, [Quota::one(3, "digests", DIGESTS_BYTES, check_digests)])?;
         let message = QuestionMessage::decode(bytes).map_err(undecodable("question"))?;
         Ok(match message.kind.ok_or_else(|| missing("question"))? {
             WireQuestion::Tip(_) => Self::Tip,
@@ -221,6 +243,8 @@ impl Answer {
     /// # Errors
     /// Whatever is wrong with them.
     pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let items = |field| Quota::one(field, "items", ITEMS_BYTES, check_items);
+        check_entries("answer", &bytes, [items(2), items(3)])?;
         let message = AnswerMessage::decode(bytes).map_err(undecodable("answer"))?;
         Ok(match message.kind.ok_or_else(|| missing("answer"))? {
             WireAnswer::Tip(tip) => Self::Tip { epoch: Epoch(tip.first), height: Height(tip.second) },
@@ -270,5 +294,20 @@ mod tests {
         assert!(PayloadFrame::decode(Bytes::new()).is_err());
         let digests = vec![Hash::ZERO; DIGESTS_MAX + 1];
         assert!(Question::decode(Question::Batches(digests).encode()).is_err());
+    }
+
+    #[test]
+    fn lists_that_would_fill_memory_are_refused_before_they_are_decoded() {
+        let items = Answer::Blocks(vec![Bytes::new(); ITEMS_MAX + 1]).encode();
+        assert!(matches!(
+            Answer::decode(items),
+            Err(TypesError::TooMany { actual: 1_025, limit: 1_024, .. })
+        ));
+        assert!(Answer::decode(Answer::Blocks(vec![Bytes::new(); ITEMS_MAX]).encode()).is_ok());
+        let digests = PayloadFrame::Announce(vec![Hash::ZERO; DIGESTS_MAX + 1]).encode();
+        assert!(matches!(PayloadFrame::decode(digests), Err(TypesError::TooMany { .. })));
+        // A decoder joins the parts of a message that is given in several.
+        let parts = [&Answer::Batches(vec![Bytes::new()]).encode()[..]; 2].concat();
+        assert!(matches!(Answer::decode(parts.into()), Err(TypesError::TooMany { .. })));
     }
 }
