@@ -25,7 +25,7 @@ pub fn run_message(bytes: &[u8]) {
             let _ = message.verify_content(Height::ZERO, 16, &set, &domain);
         }
         Message::NewView(message) => _ = message.verify(Height::ZERO, 16, &set, &domain),
-        Message::Status(_) => {}
+        Message::Status(_) | Message::Testimony(_) => {}
     }
 }
 

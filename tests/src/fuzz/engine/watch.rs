@@ -50,7 +50,7 @@ impl Watch {
                     Message::ViewChange(message) => {
                         assert!(message.validator != me || message.verify_signature(&network.domain));
                     }
-                    Message::NewView(_) | Message::Status(_) => {}
+                    Message::NewView(_) | Message::Status(_) | Message::Testimony(_) => {}
                 }
             }
             Output::Evidence { first, second } => {

@@ -30,7 +30,11 @@ impl Actor for WaveringLeader {
             }
             // Its own voice would decide for one of the two.
             Message::Vote(vote) if stage.engine.status().leader == vote.validator => Vec::new(),
-            Message::Vote(_) | Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) => {
+            Message::Vote(_)
+            | Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => {
                 vec![(message, 0)]
             }
         }
