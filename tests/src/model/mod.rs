@@ -12,7 +12,8 @@
 //! | [`explore`] | the search through all states |
 //! | [`planted`] | known bugs, and what must find each |
 //!
-//! The engines are the real ones, and so are all signatures, messages and certificates.
+//! The engines are the real ones, and so are all messages and certificates; signatures are those of
+//! [`aegis_types::simulation`].
 
 pub mod actions;
 pub mod byzantine;
