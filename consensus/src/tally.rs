@@ -102,11 +102,11 @@ impl Tally {
         {
             return (Some(certificate.clone()), Vec::new());
         }
-        if weight_of(round, content.digest, set) < set.quorum() {
+        if weight_of(round, |entry| entry.digest == content.digest, set) < set.quorum() {
             return (None, Vec::new());
         }
         let forgers = verify(round, content, set, domain);
-        if weight_of(round, content.digest, set) < set.quorum() {
+        if weight_of(round, |entry| entry.digest == content.digest, set) < set.quorum() {
             return (None, forgers);
         }
         let signatures = round
@@ -126,12 +126,13 @@ impl Tally {
             .range((height, View::ZERO, VoteKind::Prepare)..=(height, View(u64::MAX), VoteKind::Commit));
         let mut found = Vec::new();
         for ((_, view, round_kind), round) in rounds {
-            if *round_kind != kind {
+            // All of this runs after every input, and most rounds are far from any quorum.
+            if *round_kind != kind || weight_of(round, |_| true, set) < set.quorum() {
                 continue;
             }
             let digests: BTreeSet<Hash> = round.votes.values().map(|entry| entry.digest).collect();
             for digest in digests {
-                if weight_of(round, digest, set) >= set.quorum() {
+                if weight_of(round, |entry| entry.digest == digest, set) >= set.quorum() {
                     found.push((*view, digest));
                 }
             }
@@ -252,11 +253,12 @@ fn recount(known: &mut Entry, entry: Entry, vote: &Vote, domain: &Domain) -> Cou
     Counted::New
 }
 
-fn weight_of(round: &VoteSet, digest: Hash, set: &ValidatorSet) -> Weight {
+/// The weight of the members whose votes `counts`.
+fn weight_of(round: &VoteSet, counts: impl Fn(&Entry) -> bool, set: &ValidatorSet) -> Weight {
     round
         .votes
         .iter()
-        .filter(|(_, entry)| entry.digest == digest)
+        .filter(|(_, entry)| counts(entry))
         .filter_map(|(index, _)| set.get(usize::try_from(*index).ok()?))
         .fold(Weight::ZERO, |sum, member| sum.plus(member.weight))
 }

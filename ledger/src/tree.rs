@@ -19,9 +19,10 @@
 //! - A bucket's leaves are strictly ascending by key hash. So inclusion is proved by the bucket's leaves and 16 siblings,
 //!   and absence by the bucket's pairs (key hash, value hash) and 16 siblings: a reader checks order, count and prefix.
 //! - Only the touched buckets and their paths are hashed again.
+//! - A node over empty buckets is held as zeros, which no BLAKE3 digest is, so that a new tree costs nothing.
 //!
 //! # Memory
-//! 64 bytes an entry, and 5.5 MiB for nodes and empty buckets.
+//! 64 bytes an entry, and up to 5 MiB for nodes and buckets, of which an operating system provides what was written to.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +32,8 @@ use crate::state::Change;
 
 /// 2^16 buckets: some 15 entries in each of a million, so that a changed entry costs about 40 hash steps.
 const BUCKETS: usize = 1 << 16;
+/// Levels of nodes, those of root and buckets included.
+const LEVELS: usize = 17;
 
 const KEY: &[u8; 32] = b"aegis v1 state key..............";
 const VALUE: &[u8; 32] = b"aegis v1 state value............";
@@ -39,6 +42,9 @@ const BUCKET: &[u8; 32] = b"aegis v1 state bucket...........";
 const NODE: &[u8; 32] = b"aegis v1 state node.............";
 
 type Digest = [u8; 32];
+
+/// Stands in the place of a node over empty buckets.
+const ABSENT: Digest = [0; 32];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -49,25 +55,30 @@ struct Entry {
 /// The tree. After [`StateTree::set`] the root is stale until [`StateTree::rehash`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateTree {
-    buckets: Vec<Vec<Entry>>,
+    /// None is an empty bucket.
+    buckets: Vec<Option<Box<[Entry]>>>,
+    /// Zeros are a node over empty buckets.
     nodes: Vec<Digest>,
+    /// The nodes over empty buckets, from the root down.
+    empty: [Digest; LEVELS],
     stale: BTreeSet<usize>,
 }
 
 impl StateTree {
     /// The tree without entries.
     pub(crate) fn new() -> Self {
-        let mut nodes = vec![hash_bucket(&[]); BUCKETS.saturating_mul(2)];
-        let mut digest = hash_bucket(&[]);
-        let mut width = BUCKETS;
-        while width > 1 {
-            width /= 2;
-            digest = hash_node(&digest, &digest);
-            if let Some(row) = nodes.get_mut(width..width.saturating_mul(2)) {
-                row.fill(digest);
-            }
+        let mut empty = [hash_bucket(&[]); LEVELS];
+        let mut below = hash_bucket(&[]);
+        for digest in empty.iter_mut().rev().skip(1) {
+            below = hash_node(&below, &below);
+            *digest = below;
         }
-        Self { buckets: vec![Vec::new(); BUCKETS], nodes, stale: BTreeSet::new() }
+        Self {
+            buckets: vec![None; BUCKETS],
+            nodes: vec![ABSENT; BUCKETS.saturating_mul(2)],
+            empty,
+            stale: BTreeSet::new(),
+        }
     }
 
     /// Takes over a block's writes; afterwards the root is that of the state with them.
@@ -86,60 +97,74 @@ impl StateTree {
         let entry = Entry { key: keyed(KEY, key), value: keyed(VALUE, value) };
         let index = bucket_of(&entry.key);
         let Some(bucket) = self.buckets.get_mut(index) else { return };
-        match bucket.binary_search_by_key(&entry.key, |other| other.key) {
+        let mut entries = bucket.take().map_or_else(Vec::new, Vec::from);
+        match entries.binary_search_by_key(&entry.key, |other| other.key) {
             Ok(position) => {
-                if let Some(old) = bucket.get_mut(position) {
+                if let Some(old) = entries.get_mut(position) {
                     *old = entry;
                 }
             }
             Err(position) => {
                 // Doubling would cost more memory than the few bytes that are moved.
-                bucket.reserve_exact(1);
-                bucket.insert(position, entry);
+                entries.reserve_exact(1);
+                entries.insert(position, entry);
             }
         }
+        *bucket = Some(entries.into_boxed_slice());
         self.stale.insert(index);
     }
 
     /// Hashes the touched buckets and their paths.
     pub(crate) fn rehash(&mut self) {
-        let mut parents = BTreeSet::new();
+        let mut row = Vec::with_capacity(self.stale.len());
         for index in std::mem::take(&mut self.stale) {
-            let digest = self.buckets.get(index).map(|bucket| hash_bucket(bucket));
+            let digest = match self.buckets.get(index) {
+                Some(Some(entries)) => hash_bucket(entries),
+                Some(None) | None => ABSENT,
+            };
             let position = BUCKETS.saturating_add(index);
-            if let (Some(node), Some(digest)) = (self.nodes.get_mut(position), digest) {
+            if let Some(node) = self.nodes.get_mut(position) {
                 *node = digest;
-                parents.insert(position / 2);
+                row.push(position);
             }
         }
-        while parents.first().is_some_and(|position| *position > 0) {
-            let mut next = BTreeSet::new();
-            for position in parents {
-                let left = position.saturating_mul(2);
-                if let Some([left, right]) = self.nodes.get(left..left.saturating_add(2)) {
-                    let digest = hash_node(left, right);
-                    if let Some(node) = self.nodes.get_mut(position) {
-                        *node = digest;
-                    }
+        for below in self.empty.into_iter().rev().take(LEVELS - 1) {
+            // Ascending positions have ascending parents.
+            row.iter_mut().for_each(|position| *position /= 2);
+            row.dedup();
+            for position in &row {
+                let first = position.saturating_mul(2);
+                let Some([left, right]) = self.nodes.get(first..first.saturating_add(2)) else { continue };
+                let or_empty = |child: &Digest| if *child == ABSENT { below } else { *child };
+                let digest = match (*left, *right) {
+                    (ABSENT, ABSENT) => ABSENT,
+                    _ => hash_node(&or_empty(left), &or_empty(right)),
+                };
+                if let Some(node) = self.nodes.get_mut(*position) {
+                    *node = digest;
                 }
-                next.insert(position / 2);
             }
-            parents = next;
         }
     }
 
     /// The root over all entries.
     pub(crate) fn root(&self) -> Hash {
-        self.nodes.get(1).copied().map_or(Hash::ZERO, Hash)
+        match (self.nodes.get(1), self.empty.first()) {
+            (Some(root), _) if *root != ABSENT => Hash(*root),
+            (_, Some(empty)) => Hash(*empty),
+            (_, None) => Hash::ZERO,
+        }
     }
 
     fn remove(&mut self, key: &[u8]) {
         let key = keyed(KEY, key);
         let index = bucket_of(&key);
         let Some(bucket) = self.buckets.get_mut(index) else { return };
-        if let Ok(position) = bucket.binary_search_by_key(&key, |other| other.key) {
-            bucket.remove(position);
-            bucket.shrink_to_fit();
+        let Some(entries) = bucket else { return };
+        if let Ok(position) = entries.binary_search_by_key(&key, |other| other.key) {
+            let mut entries = Vec::from(std::mem::take(entries));
+            entries.remove(position);
+            *bucket = Some(entries.into_boxed_slice()).filter(|entries| !entries.is_empty());
             self.stale.insert(index);
         }
     }
@@ -166,9 +191,9 @@ fn hash_node(left: &Digest, right: &Digest) -> Digest {
 
 fn pair(label: &[u8; 32], first: &Digest, second: &Digest) -> Digest {
     let mut bytes = [0; 64];
-    for (to, from) in bytes.iter_mut().zip(first.iter().chain(second)) {
-        *to = *from;
-    }
+    let (left, right) = bytes.split_at_mut(32);
+    left.copy_from_slice(first);
+    right.copy_from_slice(second);
     keyed(label, &bytes)
 }
 

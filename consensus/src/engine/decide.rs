@@ -60,7 +60,7 @@ impl Engine {
         self.tip.height.next().distance_above(self.executed.height) <= self.execution_lag_max()
     }
 
-    fn header_of(&self, height: Height, digest: Hash) -> Option<Header> {
+    pub(super) fn header_of(&self, height: Height, digest: Hash) -> Option<Header> {
         let proposal = self.slots.get(&height).and_then(|slot| slot.proposal.as_ref());
         let prepared = self.prepared.get(&height);
         proposal

@@ -167,10 +167,9 @@ impl Engine {
         if height.previous() == self.tip.height && accepted.header.parent != self.tip.digest {
             return false;
         }
-        let header = accepted.header.clone();
         let content = VoteContent {
             kind: VoteKind::Prepare,
-            epoch: header.epoch,
+            epoch: accepted.header.epoch,
             view: self.view,
             height,
             digest: accepted.digest,
@@ -180,6 +179,7 @@ impl Engine {
             self.report(forger, "a vote with a wrong signature");
         }
         let Some(certificate) = certificate else { return false };
+        let Some(header) = self.header_of(height, content.digest) else { return false };
         let vote = self.sign_vote(VoteContent { kind: VoteKind::Commit, ..content });
         let block = PreparedBlock { header: header.clone(), certificate: certificate.clone() };
         self.prepared.insert(height, block);

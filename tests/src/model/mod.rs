@@ -13,7 +13,8 @@
 //! | [`planted`] | known bugs, and what must find each |
 //! | [`scratch`], [`hunt`] | a copy of the workspace with one of them, and the search for it |
 //!
-//! The engines are the real ones, and so are all signatures, messages and certificates.
+//! The engines are the real ones, and so are all messages and certificates; signatures are those of
+//! [`aegis_types::simulation`].
 
 pub mod actions;
 pub mod byzantine;

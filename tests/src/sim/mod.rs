@@ -15,7 +15,7 @@
 //! | [`disk`], [`journal_entry`], [`staleness`] | the real journal and log on a disk that fails; what shows that it is old |
 //! | [`node`], [`boot`] | a node over its crashes, and how it restarts from its disk |
 //! | [`process`], [`pool`], [`held_batch`] | the driver around an engine: group commit, batches, execution, sync |
-//! | [`packet`] | what travels between nodes |
+//! | [`packet`], [`encoded`] | what travels between nodes; a message as bytes |
 //! | [`application`] | the replicated application that nodes execute |
 //! | [`client`] | proposals, duplicates, changes of the validator set |
 //! | [`faults`] | what can break, and how often |
@@ -42,6 +42,7 @@ pub mod clock;
 pub mod costs;
 pub mod delays;
 pub mod disk;
+pub mod encoded;
 pub mod faults;
 pub mod held_batch;
 pub mod invariants;

@@ -114,6 +114,6 @@ impl Adversary for Eclipse {
 }
 
 fn is_proposal(packet: &Packet) -> bool {
-    let Packet::Consensus(bytes) = packet else { return false };
-    matches!(Message::decode(bytes), Ok(Message::PrePrepare(_)))
+    let Packet::Consensus(encoded) = packet else { return false };
+    encoded.message().is_ok_and(|message| matches!(**message, Message::PrePrepare(_)))
 }

@@ -111,9 +111,9 @@ impl Adversary for TornViews {
 }
 
 fn vote_kind(packet: &Packet) -> Option<VoteKind> {
-    let Packet::Consensus(bytes) = packet else { return None };
-    match Message::decode(bytes) {
-        Ok(Message::Vote(vote)) => Some(vote.content.kind),
-        Ok(_) | Err(_) => None,
+    let Packet::Consensus(encoded) = packet else { return None };
+    match &**encoded.message().ok()? {
+        Message::Vote(vote) => Some(vote.content.kind),
+        _ => None,
     }
 }

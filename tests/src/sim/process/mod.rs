@@ -14,8 +14,8 @@ use std::rc::Rc;
 use aegis_consensus::{Engine, Input, Now, Output, Record, ViewChange};
 use aegis_store::StoreError;
 use aegis_types::{
-    AccountId, Batch, Canonical, Certificate, CommittedBlock, Hash, Header, Height, Keypair, Proposal,
-    ProposalBody, ValidatorId,
+    AccountId, Batch, Canonical, Certificate, CommittedBlock, Domain, Hash, Header, Height, Keypair,
+    Proposal, ProposalBody, ValidatorId,
 };
 
 use crate::sim::application::{Application, Effect};
@@ -65,6 +65,7 @@ pub struct Moment {
 pub struct Process {
     node: NodeIndex,
     scenario: Rc<Scenario>,
+    domain: Domain,
     keypair: Keypair,
     engine: Engine,
     application: Application,
@@ -105,6 +106,7 @@ impl Process {
         let mut process = Self {
             node,
             scenario: scenario.clone(),
+            domain: scenario.domain(),
             keypair,
             engine,
             application,
@@ -171,7 +173,7 @@ impl Process {
         let expires_at_ms = crate::sim::clock::GENESIS_UNIX_MS + 50 * 60 * 1_000;
         let key = format!("own {}", Hash::of("aegis simulator own proposal", &body.encode()));
         let key = &key[..key.len().min(60)];
-        match Proposal::sign(body, expires_at_ms, key, &self.keypair, &self.scenario.domain()) {
+        match Proposal::sign(body, expires_at_ms, key, &self.keypair, &self.domain) {
             Ok(proposal) => {
                 self.observations.push(Observation::Submitted { proposal: proposal.id() });
                 self.mempool.push(proposal);
@@ -332,8 +334,8 @@ impl Process {
                 self.is_dirty = true;
                 self.observe_promise(record);
             }
-            Output::Send { to, message } => self.send(&to, &Packet::Consensus(message.encode().into())),
-            Output::Broadcast(message) => self.broadcast(&Packet::Consensus(message.encode().into())),
+            Output::Send { to, message } => self.send(&to, &Packet::of(&message)),
+            Output::Broadcast(message) => self.broadcast(&Packet::of(&message)),
             Output::Committed { header, certificate } => {
                 self.pool.decide(&header);
                 self.committed_at = at;

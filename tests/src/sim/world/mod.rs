@@ -26,6 +26,7 @@ use super::adversary::{self, Adversary};
 use super::client::Client;
 use super::clock::{MILLI, Micros};
 use super::disk::Part;
+use super::encoded::EncodedMessage;
 use super::invariants::{self, Invariant, Observation};
 use super::network::Network;
 use super::node::Node;
@@ -70,8 +71,8 @@ struct World {
     violation: Option<Violation>,
     trace: Trace,
     counts: Counts,
-    /// The bytes that were last looked at when they left a node: a broadcast is one observation.
-    last_sent: Option<Rc<[u8]>>,
+    /// The message that was last looked at when they left a node: a broadcast is one observation.
+    last_sent: Option<Rc<EncodedMessage>>,
 }
 
 /// Runs a seed.
