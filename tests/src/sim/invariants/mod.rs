@@ -7,6 +7,7 @@ mod agreement;
 mod bounded_memory;
 mod bounded_wishes;
 mod certificates;
+mod commits_in_order;
 mod durability;
 mod epoch_ends;
 mod evidence;
@@ -230,6 +231,7 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(one_vote::OneVote::default()),
         Box::new(prepares::Prepares::new(scenario)),
         Box::new(plans::Plans::default()),
+        Box::new(commits_in_order::CommitsInOrder::default()),
         Box::new(left_views::LeftViews::default()),
         Box::new(bounded_wishes::BoundedWishes::default()),
         Box::new(no_false_accusation::NoFalseAccusation::new(scenario)),
