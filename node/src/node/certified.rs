@@ -145,6 +145,7 @@ impl CertifiedState {
     }
 
     /// The newest point, as it changes.
+    #[allow(dead_code, reason = "for reads that wait for a certified state")]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<CertifiedPoint>>> {
         self.newest.subscribe()
     }
@@ -238,6 +239,7 @@ pub struct PinnedState {
     point: Arc<CertifiedPoint>,
 }
 
+#[allow(dead_code, reason = "for snapshots, which read a whole state at a point")]
 impl PinnedState {
     /// The point.
     pub fn point(&self) -> &Arc<CertifiedPoint> {

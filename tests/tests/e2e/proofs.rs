@@ -78,7 +78,10 @@ fn refuses_forgeries(there: &Path, offline: impl Fn(&Path) -> Result<String, Str
     let forged = there.with_extension("forged");
     let mut values = vec![
         ("a value", text.replace("\"hello\"", "\"hullo\"")),
-        ("a handover left out", ProofFile { handovers: good.handovers[1..].to_vec(), ..good.clone() }.to_json().unwrap()),
+        (
+            "a handover left out",
+            ProofFile { handovers: good.handovers[1..].to_vec(), ..good.clone() }.to_json().unwrap(),
+        ),
         ("another key", ProofFile { key: "other".into(), ..good.clone() }.to_json().unwrap()),
         ("absence", ProofFile { record: None, ..good.clone() }.to_json().unwrap()),
         ("half a file", text[..text.len() / 2].to_owned()),
