@@ -163,6 +163,8 @@ fn a_client_follows_every_epoch_and_checks_headers_of_the_one_it_has_reached() {
         assert_eq!(client.validators(), &set(epoch + 1, EPOCHS[epoch as usize + 1]));
     }
     assert!(client.verify_header(&net.certified(2)).is_err(), "its validators are no longer in office");
+    let resumed = LightClient::resume(&net.genesis, client.validators().clone());
+    assert_eq!(resumed.verify_header(&net.certified(3)), client.verify_header(&net.certified(3)));
 }
 
 #[test]
