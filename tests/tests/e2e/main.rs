@@ -6,4 +6,5 @@ mod agreement;
 mod cluster;
 mod joining;
 mod membership;
+mod proofs;
 mod refusals;
