@@ -14,7 +14,8 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
-//! | `recovery`, `journal`, `state`, `closings` | what is on disk, and the start from it |
+//! | `recovery`, `repair`, `journal`, `state`, `closings` | what is on disk, and the start from it |
+//! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
@@ -35,9 +36,12 @@ mod executor;
 mod handovers;
 mod journal;
 mod logging;
+pub mod lost_votes;
 mod mempool;
 mod reactions;
 mod recovery;
+mod regain;
+mod repair;
 mod serve;
 pub mod settings;
 mod state;

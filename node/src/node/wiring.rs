@@ -28,7 +28,7 @@ use super::settings::{network_config, rpc_config};
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
-use super::{RunOptions, Started, events, logging, reactions, sync};
+use super::{RunOptions, Started, events, logging, reactions, regain, sync};
 use crate::home::Home;
 
 /// How long the parts and the requests of clients may take to end, side by side.
@@ -291,6 +291,7 @@ fn spawn_tasks(
     tasks.spawn(named("announcements", announce_batches(node.clone())));
     tasks.spawn(named("handing on", hand_on_again(node.clone())));
     tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
+    tasks.spawn(named("the way back to voting", regain::find_vote_floor(node.clone())));
     tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
     tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
     tasks
