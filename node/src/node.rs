@@ -14,7 +14,9 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
-//! | `recovery`, `journal`, `state`, `closings` | what is on disk, and the start from it |
+//! | `snapshot`, `state_sync` | certified states for those who join, and taking one over |
+//! | `recovery`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
+//! | `restart` | starting the parts again within the process |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
@@ -38,9 +40,13 @@ mod logging;
 mod mempool;
 mod reactions;
 mod recovery;
+mod remembered;
+mod restart;
 mod serve;
 pub mod settings;
+mod snapshot;
 mod state;
+mod state_sync;
 mod sync;
 mod telemetry;
 #[cfg(test)]

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::batches::{BatchPool, HeldBatch};
 use super::clock::Clock;
 use super::journal::{Entry, JournalId};
+use super::restart::RestartHandle;
 use super::telemetry::Telemetry;
 
 /// Inputs handled in one turn: more would delay the first one's effects.
@@ -99,6 +100,18 @@ pub enum DriverRequest {
 /// Requests that may wait. A full queue drops fetches, which the engine repeats, and lets evidence wait, which it does not.
 pub const REQUESTS_MAX: usize = 256;
 
+/// Whether a node may use its seat in the validator set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// Its votes are its own.
+    Voting,
+    /// Its committed log ends below the journal's floor: it may have voted for the next blocks already and does not know how.
+    Observing {
+        /// The height from which on it may vote again.
+        until: Height,
+    },
+}
+
 /// The driver's ends of the node's channels.
 #[derive(Debug)]
 pub struct Ports {
@@ -120,6 +133,10 @@ pub struct Driver {
     pub journal: Journal,
     /// The journal's name, which its checkpoints must keep.
     pub journal_id: JournalId,
+    /// Whether this node votes, or only observes until its committed log reaches what its journal has dropped.
+    pub seat: Seat,
+    /// For taking the seat once that is safe.
+    pub restart: RestartHandle,
     /// Whether the journal has records that were not flushed.
     pub is_journal_dirty: bool,
     /// Batches that the journal holds already and that the engine is told of first.
@@ -242,6 +259,12 @@ impl Driver {
             }
             Wake::Input(DriverInput::Synced(block)) => return self.handle_synced(*block, turn),
             Wake::Executed(ExecutedInput { height, state_root, next_epoch }) => {
+                if let Seat::Observing { until } = self.seat
+                    && height >= until
+                {
+                    info!(%height, "the committed log has reached what the vote journal has dropped");
+                    self.restart.request();
+                }
                 Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }
             }
             Wake::Tick => Input::Tick,
@@ -388,13 +411,19 @@ impl Driver {
     /// Drops what no longer binds from the journal, once that is worth it.
     fn checkpoint_if_due(&mut self) -> anyhow::Result<()> {
         let grown = self.journal.bytes_since_checkpoint();
-        if grown < CHECKPOINT_BYTES || grown < self.pool.size().1 {
+        // The engine of a node that only observes does not know what the journal's records promise.
+        if matches!(self.seat, Seat::Observing { .. })
+            || grown < CHECKPOINT_BYTES
+            || grown < self.pool.size().1
+        {
             return Ok(());
         }
+        let floor = Entry::Floor(self.engine.status().executed.height);
         let Some(records) = self.engine.live_records() else { return Ok(()) };
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
-        let live = std::iter::once(Entry::Founded(self.journal_id))
+        let live = [Entry::Founded(self.journal_id), floor]
+            .into_iter()
             .chain(batches)
             .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal

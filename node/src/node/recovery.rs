@@ -20,10 +20,13 @@ use tracing::{info, warn};
 use super::batches::{BatchPool, HeldBatch, Offer, Taken};
 use super::certified::CertifiedState;
 use super::clock::Clock;
+use super::driver::Seat;
 use super::executor::Execution;
 use super::handovers;
 use super::journal::{Entry, JournalId};
+use super::snapshot::shelf::Shelf;
 use super::state::{self, Standing, StateView};
+use super::state_sync::settle::settle;
 use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
@@ -45,6 +48,10 @@ pub struct Recovered {
     pub batches: Vec<BatchRef>,
     /// The journal's name.
     pub journal_id: JournalId,
+    /// Whether the node may vote with what is in its journal.
+    pub seat: Seat,
+    /// Snapshots for others.
+    pub shelf: Arc<Shelf>,
 }
 
 /// What recovery needs to know.
@@ -63,30 +70,76 @@ pub struct RecoverOptions<'a> {
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let RecoverOptions { home, genesis, node_key, store, clock } = options;
     let data_dir = DataDir::open(&home.data_path())?;
+    let shelf =
+        Arc::new(Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?);
+    settle(&data_dir, &shelf)?;
     let (mut journal, entries) = Journal::open(
         &data_dir.journal_dir(),
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
-    let log =
-        CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
-    let State { execution, roots } = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
+    let segments = SegmentOptions { segment_bytes: store.log_segment.bytes() };
+    let mut log = CommittedLog::open(&data_dir.log_dir(), segments)?;
+    let opened = match open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes()) {
+        Err(error) if error.is::<NoBase>() => {
+            drop(log);
+            set_aside(&data_dir.log_dir())?;
+            log = CommittedLog::open(&data_dir.log_dir(), segments)?;
+            bring_up(Arc::new(SledKv::recreate(&data_dir.kv_dir(), store.cache.bytes())?), genesis, &log)
+        }
+        opened => opened,
+    };
+    let State { execution, roots } = opened?;
     let mut records = Vec::new();
     let mut batches = Vec::new();
     let mut founded = None;
+    let mut floor = Height::ZERO;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
+            Entry::Floor(height) => floor = floor.max(height),
         }
     }
     let journal_id = match founded {
         Some(id) => recognise_journal(id, home, &data_dir)?,
         None => found_journal(&mut journal, home, &data_dir, log.last().is_none())?,
     };
+    let seat = seat_above(floor, execution.standing.executed.height);
     let (pool, batches) = recover_batches(&execution, &records, batches)?;
-    let engine = recover_engine(&execution, roots, &log, records, node_key, genesis, *clock)?;
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id })
+    let engine = match seat {
+        Seat::Voting => recover_engine(&execution, roots, &log, records, node_key, genesis, *clock)?,
+        // An engine with a key of nobody has no seat; what the journal promises is looked at when it may be kept.
+        Seat::Observing { .. } => {
+            let nobody = Keypair::from_seed(&rand::random());
+            recover_engine(&execution, roots, &log, Vec::new(), &nobody, genesis, *clock)?
+        }
+    };
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, seat, shelf })
+}
+
+/// Whether the journal knows all votes for the blocks above `executed`.
+fn seat_above(floor: Height, executed: Height) -> Seat {
+    if executed >= floor {
+        return Seat::Voting;
+    }
+    warn!(
+        %executed,
+        %floor,
+        "the committed log ends before what the vote journal has dropped; this node does not vote before it has caught up"
+    );
+    Seat::Observing { until: floor }
+}
+
+/// Sets a folder aside under the name `<folder>.aside`, in place of one set aside earlier.
+fn set_aside(folder: &Path) -> anyhow::Result<()> {
+    let aside = folder.with_extension("aside");
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).with_context(|| aside.display().to_string())?;
+    }
+    std::fs::rename(folder, &aside).with_context(|| folder.display().to_string())?;
+    warn!(aside = %aside.display(), "set the committed log aside");
+    Ok(())
 }
 
 /// Compares the journal's name with the one that the home remembers.
@@ -215,6 +268,13 @@ struct WrongRoot {
     recorded: Hash,
 }
 
+/// The committed log does not begin at the first block, and the state store does not reach to where it begins.
+#[derive(Debug, thiserror::Error)]
+#[error("the state cannot be built from the committed log, which begins at block {first}")]
+struct NoBase {
+    first: Height,
+}
+
 /// Opens the state store and executes what the log has above it. A store that turns out to be damaged anywhere on the way
 /// is set aside, and all of the log is executed into a new one.
 fn open_state(
@@ -226,6 +286,14 @@ fn open_state(
     let opened = SledKv::open(kv_dir, cache_bytes).map_err(anyhow::Error::from);
     match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log)) {
         Err(error) if is_damage(&error) => {
+            if let Some(first) = log.first().filter(|first| *first > Height(1)) {
+                warn!(
+                    error = format!("{error:#}"),
+                    "the state store is damaged, and the committed log does not begin at the first block; both are set aside, \
+                     and the state is fetched from peers"
+                );
+                return Err(NoBase { first }.into());
+            }
             warn!(
                 error = format!("{error:#}"),
                 "the state store is damaged; it is set aside and built again from the committed log"
@@ -263,6 +331,9 @@ fn bring_up(kv: Arc<dyn KvStore>, genesis: &Genesis, log: &CommittedLog) -> anyh
 fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result<()> {
     let executed = execution.standing.executed.height;
     let first = executed.next();
+    if let Some(begins) = log.first().filter(|begins| *begins > first) {
+        return Err(NoBase { first: begins }.into());
+    }
     let Some(last) = log.last() else {
         if executed > Height::ZERO {
             bail!(
