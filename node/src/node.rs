@@ -14,8 +14,10 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
-//! | `recovery`, `repair`, `journal`, `state`, `closings` | what is on disk, and the start from it |
+//! | `snapshot`, `state_sync` | certified states for those who join, and taking one over |
+//! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
+//! | `restart` | starting the parts again within the process |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
@@ -41,10 +43,14 @@ mod mempool;
 mod reactions;
 mod recovery;
 mod regain;
+mod remembered;
 mod repair;
+mod restart;
 mod serve;
 pub mod settings;
+mod snapshot;
 mod state;
+mod state_sync;
 mod sync;
 mod telemetry;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use aegis_consensus::Message;
 use aegis_p2p::{EventReceiver, GossipId, Lane, NetworkEvent, Offence, Topic, Verdict};
 use aegis_types::{Canonical, CommittedBlock, Hash, ValidatorId, VoteKind};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::{debug, info, warn};
 
 use super::batches::{HeldBatch, Offer, Taken};
@@ -38,7 +38,9 @@ struct Desk {
 }
 
 /// Handles events until the network stops.
-pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
+pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiver>>) {
+    // Held by one life of the parts at a time.
+    let mut events = events.lock().await;
     let desk = Desk {
         node,
         batch_checks: Arc::new(Semaphore::new(BATCH_CHECKS_MAX)),

@@ -22,6 +22,7 @@ use super::closings;
 use super::driver::{DecidedBlock, ExecutedInput, gauge_value};
 use super::handovers;
 use super::mempool::Mempool;
+use super::snapshot::maker::SnapshotMaker;
 use super::state::{self, IndexedProposal, Standing};
 use super::telemetry::Telemetry;
 use super::watch::{self as hub, WatchHub};
@@ -90,7 +91,7 @@ impl Execution {
         let closings = closings::record(kv.as_ref(), block, &standing.epoch.validators, done, &mut rows)?;
         ops.extend(index_ops(kv.as_ref(), block, &rows)?);
         ops.extend(header.batches.iter().map(|batch| state::batch_op(&batch.digest)));
-        ops.push(put(state::root_key(applied.height), applied.state_root.0.to_vec()));
+        ops.push(state::root_op(applied.height, applied.state_root));
         ops.extend(closings::ops(applied.height, &closings));
         if after.origin != standing.origin {
             ops.push(state::validators_op(&after.epoch.validators));
@@ -187,6 +188,7 @@ fn assemble(decided: DecidedBlock) -> CommittedBlock {
 pub struct Executor {
     pub execution: Execution,
     pub log: CommittedLog,
+    pub snapshots: SnapshotMaker,
     pub pool: Arc<BatchPool>,
     pub mempool: Arc<Mempool>,
     pub hub: Arc<WatchHub>,
@@ -238,6 +240,7 @@ impl Executor {
                 unflushed = 0;
             }
         }
+        self.snapshots.finish();
         self.execution.kv.flush().context("the state store cannot be flushed")
     }
 
@@ -262,6 +265,7 @@ impl Executor {
             return Ok(());
         }
         self.standing.send_replace(standing);
+        self.snapshots.consider(&self.execution.certified);
         let certificate = Arc::new(block.certificate.clone());
         for receipt in &done.receipts {
             if let Some(seconds) = self.mempool.resolve(receipt, height, &certificate) {

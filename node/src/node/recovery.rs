@@ -26,7 +26,9 @@ use super::executor::Execution;
 use super::handovers;
 use super::journal::{Entry, JournalId};
 use super::repair::{LostBlocks, Opened, open_log_and_state};
+use super::snapshot::shelf::Shelf;
 use super::state::{self, Standing, StateView};
+use super::state_sync::settle::settle;
 use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
@@ -48,6 +50,8 @@ pub struct Recovered {
     pub batches: Vec<BatchRef>,
     /// The journal's name.
     pub journal_id: JournalId,
+    /// Snapshots for others.
+    pub shelf: Arc<Shelf>,
 }
 
 /// What recovery needs to know.
@@ -66,6 +70,9 @@ pub struct RecoverOptions<'a> {
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let RecoverOptions { home, genesis, node_key, store, clock } = options;
     let mut data_dir = DataDir::open(&home.data_path())?;
+    let shelf =
+        Arc::new(Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?);
+    settle(&data_dir, &shelf)?;
     let (mut journal, entries) = Journal::open(
         &data_dir.journal_dir(),
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
@@ -94,7 +101,7 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     }
     let (pool, batches) = recover_batches(&execution, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, (records, floor), node_key, genesis, *clock)?;
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id })
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf })
 }
 
 /// Whether the committed log had files before it was opened or repaired: this is not the home's first start then.
@@ -267,6 +274,12 @@ pub fn open_state(
     let opened = SledKv::open(kv_dir, cache_bytes).map_err(anyhow::Error::from);
     match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log)) {
         Err(error) if is_damage(&error) => {
+            if let Some(first) = log.first().filter(|first| *first > Height(1)) {
+                let reason = format!(
+                    "the state store is damaged, and the log it is built from begins at block {first}"
+                );
+                return Err(error.context(LostBlocks { reason }));
+            }
             warn!(
                 error = format!("{error:#}"),
                 "the state store is damaged; it is set aside and built again from the committed log"
@@ -304,6 +317,11 @@ fn bring_up(kv: Arc<dyn KvStore>, genesis: &Genesis, log: &CommittedLog) -> anyh
 fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result<()> {
     let executed = execution.standing.executed.height;
     let first = executed.next();
+    if let Some(begins) = log.first().filter(|begins| *begins > first) {
+        let reason =
+            format!("the committed log begins at block {begins}, the state store stands at {executed}");
+        return Err(LostBlocks { reason }.into());
+    }
     let Some(last) = log.last() else {
         if executed > Height::ZERO {
             let reason =

@@ -112,10 +112,10 @@ fn newest_executed(data_dir: &DataDir, store: &aegis_config::StoreSection) -> Op
 
 /// Whether an error says that the committed log is damaged or too short.
 fn is_log_damage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.is::<LostBlocks>()
-            || matches!(cause.downcast_ref(), Some(StoreError::Damaged { part: Part::CommittedLog, .. }))
-    })
+    let is_damage = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(StoreError::Damaged { part: Part::CommittedLog, .. }))
+    };
+    error.is::<LostBlocks>() || error.chain().any(is_damage)
 }
 
 #[cfg(test)]

@@ -324,6 +324,11 @@ pub fn root_key(height: Height) -> Vec<u8> {
     key
 }
 
+/// The row of a block's state root.
+pub fn root_op(height: Height, state_root: Hash) -> Op {
+    Op::Put { table: Table::Index, key: root_key(height), value: state_root.0.to_vec() }
+}
+
 /// Key of one of the votes that ended at a height: `c` height number. A row of its own for each, as a value is bounded
 /// and the number of votes that one block ends is not.
 pub fn closing_key(height: Height, number: u32) -> Vec<u8> {

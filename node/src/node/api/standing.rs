@@ -185,11 +185,12 @@ impl Api {
     fn syncing(&self) -> Syncing {
         let agreement = self.node.agreement.borrow();
         let tip = agreement.tip.0;
+        let snapshot = self.node.state_sync.progress.borrow().map(|progress| progress.report());
         match self.node.sync.target(tip, &agreement.validators) {
             Some((target, peers)) if target.distance_above(tip) > BEHIND_HEIGHTS => {
-                Syncing { active: true, target_height: Some(target), peers: count(peers) }
+                Syncing { active: true, target_height: Some(target), peers: count(peers), snapshot }
             }
-            Some(_) | None => Syncing::default(),
+            Some(_) | None => Syncing { active: snapshot.is_some(), snapshot, ..Syncing::default() },
         }
     }
 
