@@ -17,6 +17,7 @@
 //! | `snapshot`, `state_sync` | certified states for those who join, and taking one over |
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
+//! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
 //! | `restart` | starting the parts again within the process |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
@@ -40,7 +41,9 @@ mod journal;
 mod logging;
 pub mod lost_votes;
 mod mempool;
+mod prune;
 mod reactions;
+mod read_only;
 mod recovery;
 mod regain;
 mod remembered;

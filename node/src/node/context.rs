@@ -15,6 +15,7 @@ use super::batches::BatchPool;
 use super::certified::CertifiedState;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
+use super::read_only::Condition;
 use super::restart::RestartHandle;
 use super::snapshot::shelf::Shelf;
 use super::state::Standing;
@@ -51,4 +52,5 @@ pub struct NodeContext {
     pub state_sync: StateSync,
     pub sync_rule: SyncSection,
     pub restart: RestartHandle,
+    pub condition: Condition,
 }

@@ -22,6 +22,7 @@ use super::closings;
 use super::driver::{DecidedBlock, ExecutedInput, gauge_value};
 use super::handovers;
 use super::mempool::Mempool;
+use super::prune::{self, Needs, Pruner};
 use super::snapshot::maker::SnapshotMaker;
 use super::state::{self, IndexedProposal, Standing};
 use super::telemetry::Telemetry;
@@ -189,6 +190,7 @@ pub struct Executor {
     pub execution: Execution,
     pub log: CommittedLog,
     pub snapshots: SnapshotMaker,
+    pub pruner: Pruner,
     pub pool: Arc<BatchPool>,
     pub mempool: Arc<Mempool>,
     pub hub: Arc<WatchHub>,
@@ -208,6 +210,15 @@ impl Executor {
     /// # Errors
     /// When a store fails: the node must stop.
     pub fn run(mut self) -> anyhow::Result<()> {
+        let worked = self.work();
+        // Also after a failure: the stores may be opened again in this process.
+        self.snapshots.finish();
+        worked
+    }
+
+    fn work(&mut self) -> anyhow::Result<()> {
+        let mut pruned = Instant::now();
+        let mut durable = self.execution.standing.executed.height;
         let mut flushed = Instant::now();
         let mut expired = Instant::now();
         let mut unflushed = 0;
@@ -238,9 +249,15 @@ impl Executor {
                 self.execution.kv.flush().context("the state store cannot be flushed")?;
                 flushed = Instant::now();
                 unflushed = 0;
+                durable = self.execution.standing.executed.height;
             }
+            if pruned.elapsed() >= prune::INTERVAL {
+                let needs = Needs { durable, snapshot: self.snapshots.newest() };
+                self.pruner.consider(&self.log.reader(), &self.execution.standing, needs)?;
+                pruned = Instant::now();
+            }
+            self.pruner.turn(&mut self.log, self.execution.kv.as_ref())?;
         }
-        self.snapshots.finish();
         self.execution.kv.flush().context("the state store cannot be flushed")
     }
 

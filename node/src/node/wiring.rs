@@ -25,6 +25,8 @@ use super::context::NodeContext;
 use super::driver::{BLOCKS_MAX, Driver, DriverRequest, INPUTS_MAX, Ports, REQUESTS_MAX};
 use super::executor::Executor;
 use super::mempool::Mempool;
+use super::prune::{Pruner, Retention};
+use super::read_only::{Condition, Room, is_disk_trouble};
 use super::recovery::{RecoverOptions, Recovered, recover};
 use super::restart::RestartHandle;
 use super::settings::{network_config, rpc_config};
@@ -43,6 +45,8 @@ const NETWORK_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long questions and answers under way may hold the stores before a restart of the parts: longer than a request takes.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(20);
 const RELEASE_POLL: Duration = Duration::from_millis(20);
+/// After so long without trouble, the disk counts as well again.
+const WELL_AFTER: Duration = Duration::from_secs(120);
 /// Blocks whose events may wait for the node's own reactions.
 const REACTIONS_MAX: usize = 256;
 
@@ -65,13 +69,21 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let transport = network.clone();
     let setting = Setting { genesis, node_key, account_key, network: transport, clock, config };
     let events = Arc::new(Mutex::new(network_events));
-    let mut lives = Lives { setting, home, names, token, events, announce: Some(announce), panicked };
+    let room = Room::new(home.data_path(), &setting.config.store);
+    let mut lives = Lives { setting, home, names, token, events, announce: Some(announce), panicked, room };
     let mut outcome = lives.live(recovered, &shutdown).await;
     while let Ok(End::Again) = outcome {
         info!("starting the parts again");
         let Setting { genesis, node_key, config, .. } = &lives.setting;
         outcome = match recover_home(&lives.home, genesis, node_key, config, clock).await {
             Ok(recovered) => lives.live(recovered, &shutdown).await,
+            Err(error) if is_disk_trouble(&error) => {
+                error!(reason = format!("{error:#}"), "the data folder cannot be opened again yet");
+                tokio::select! {
+                    () = shutdown.cancelled() => Ok(End::Over),
+                    () = lives.room.returns() => Ok(End::Again),
+                }
+            }
             Err(error) => Err(error),
         };
     }
@@ -99,6 +111,7 @@ struct Lives {
     events: Arc<Mutex<EventReceiver>>,
     announce: Option<oneshot::Sender<Started>>,
     panicked: mpsc::Receiver<String>,
+    room: Room,
 }
 
 impl Lives {
@@ -117,17 +130,13 @@ impl Lives {
             Err(error) => Err(error.into()),
             Ok((address, mut server)) => {
                 self.begin(address, &endpoint, &parts).await;
-                let restart = parts.node.restart.clone();
-                let outcome = tokio::select! {
-                    () = shutdown.cancelled() => Ok(End::Over),
-                    reason = parts.failed() => Err(reason),
-                    () = restart.requested() => Ok(End::Again),
-                    Some(message) = self.panicked.recv() => Err(anyhow!("a part of the node panicked: {message}; please report this")),
-                    ended = &mut server => Err(match ended {
-                        Ok(()) => anyhow!("the interface for clients ended by itself"),
-                        Err(error) => anyhow!("the interface for clients failed: {error}"),
-                    }),
-                };
+                let mut outcome = self.until_it_ends(&mut parts, &mut server, shutdown).await;
+                if let Err(reason) = &outcome
+                    && is_disk_trouble(reason)
+                {
+                    let reason = format!("{reason:#}");
+                    outcome = self.only_answer(&mut parts, &mut server, shutdown, reason).await;
+                }
                 serving.cancel();
                 interface = Some(server);
                 outcome
@@ -152,6 +161,54 @@ impl Lives {
         outcome
     }
 
+    /// Waits until the node is to stop, to start its parts again, or a part of it fails.
+    async fn until_it_ends(
+        &mut self,
+        parts: &mut Parts,
+        server: &mut Server,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<End> {
+        self.room.take_reserve();
+        let restart = parts.node.restart.clone();
+        let well = tokio::time::sleep(WELL_AFTER);
+        tokio::pin!(well);
+        let mut is_well = false;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(End::Over),
+                reason = parts.failed() => return Err(reason),
+                () = restart.requested() => return Ok(End::Again),
+                reason = self.room.runs_out() => return Err(reason),
+                () = &mut well, if !is_well => is_well = true,
+                Some(message) = self.panicked.recv() => bail!("a part of the node panicked: {message}; please report this"),
+                ended = &mut *server => return Err(server_ended(ended)),
+            }
+            self.room.is_well();
+        }
+    }
+
+    /// Stops whatever writes, and goes on answering until there is room on the disk again.
+    async fn only_answer(
+        &mut self,
+        parts: &mut Parts,
+        server: &mut Server,
+        shutdown: &CancellationToken,
+        reason: String,
+    ) -> anyhow::Result<End> {
+        error!(reason, "the disk does not take what must be written: this node only answers until it does");
+        parts.node.condition.restrict(reason);
+        parts.node.telemetry.read_only.set(1);
+        self.room.release_reserve();
+        parts.stop_writing().await?;
+        parts.tasks.spawn(named("answers", events::only_answer(parts.node.clone(), self.events.clone())));
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(End::Over),
+            () = self.room.returns() => Ok(End::Again),
+            Some(message) = self.panicked.recv() => bail!("a part of the node panicked: {message}; please report this"),
+            ended = &mut *server => Err(server_ended(ended)),
+        }
+    }
+
     /// Says where clients are served; the next life serves them at the same address.
     async fn begin(&mut self, address: SocketAddr, endpoint: &OnceLock<Endpoint>, parts: &Parts) {
         let config = &mut self.setting.config;
@@ -165,6 +222,15 @@ impl Lives {
             // Whoever started the node may not want to know.
             let _ = announce.send(started);
         }
+    }
+}
+
+type Server = JoinHandle<()>;
+
+fn server_ended(ended: Result<(), tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(()) => anyhow!("the interface for clients ended by itself"),
+        Err(error) => anyhow!("the interface for clients failed: {error}"),
     }
 }
 
@@ -279,6 +345,7 @@ impl Parts {
             state_sync,
             sync_rule,
             restart,
+            condition: Condition::default(),
         });
         let stop = CancellationToken::new();
         let driver = Driver {
@@ -304,6 +371,7 @@ impl Parts {
             execution,
             log,
             snapshots,
+            pruner: Pruner::new(Retention::of(&store)),
             pool: node.pool.clone(),
             mempool: node.mempool.clone(),
             hub: node.hub.clone(),
@@ -336,6 +404,26 @@ impl Parts {
                 Err(error) => anyhow!("a task of the node failed: {error}"),
             },
         }
+    }
+
+    /// Stops driver, executor and tasks after one of them has met a disk that cannot be written. What they say about that is
+    /// known already and only logged.
+    async fn stop_writing(&mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.tasks.shutdown().await;
+        let ending = async {
+            for (part, handle) in [("driver", &mut self.driver), ("executor", &mut self.executor)] {
+                if handle.is_finished() {
+                    continue;
+                }
+                if let Ok(Err(error)) = handle.await {
+                    info!(part, error = format!("{error:#}"), "stopped");
+                }
+            }
+        };
+        tokio::time::timeout(STOP_TIMEOUT, ending)
+            .await
+            .context("the disk does not answer; restart the node when it does")
     }
 
     /// Stops the driver, then the executor, which flushes what is left.

@@ -40,6 +40,11 @@ impl SnapshotMaker {
         Self { shelf, kv, log, every, seen: None, writing: None, stop: CancellationToken::new() }
     }
 
+    /// The newest snapshot that is complete.
+    pub fn newest(&self) -> Option<Height> {
+        self.shelf.offers().last().map(|offer| offer.height)
+    }
+
     /// Begins a snapshot if one is due. Called by the executor after each block.
     pub fn consider(&mut self, certified: &CertifiedState) {
         let Some(every) = self.every else { return };
