@@ -255,8 +255,8 @@ fn decode(block: &[u8], height: Height) -> anyhow::Result<CommittedBlock> {
 }
 
 /// The state at the end of the committed log, and the newest state roots up to it.
-struct State {
-    execution: Execution,
+pub struct State {
+    pub execution: Execution,
     roots: BTreeMap<Height, Hash>,
 }
 
@@ -277,7 +277,7 @@ struct NoBase {
 
 /// Opens the state store and executes what the log has above it. A store that turns out to be damaged anywhere on the way
 /// is set aside, and all of the log is executed into a new one.
-fn open_state(
+pub fn open_state(
     kv_dir: &Path,
     genesis: &Genesis,
     log: &CommittedLog,
