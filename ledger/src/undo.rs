@@ -6,8 +6,8 @@
 //!
 //! # Invariants
 //! - The log covers all heights from its base to the newest block, without a gap: [`UndoLog::since`] yields nothing else.
-//! - It is bounded in bytes. A block that would exceed the bound empties it: then nothing older than that block can be read
-//!   until newer state is certified, instead of memory running out.
+//! - It is bounded in bytes. What is beyond the bound pushes out the oldest blocks: then the states before them cannot be
+//!   read any more, instead of memory running out.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -57,12 +57,13 @@ impl UndoLog {
             let value = state.get(&change.key)?;
             let length = change.key.len().saturating_add(value.as_ref().map_or(0, Vec::len));
             undo.bytes = undo.bytes.saturating_add(length).saturating_add(ENTRY_OVERHEAD_BYTES);
-            if self.bytes.saturating_add(undo.bytes) > self.bytes_max {
+            if undo.bytes > self.bytes_max {
                 *self = Self::new(height, self.bytes_max);
                 return Ok(());
             }
             undo.before.insert(change.key.clone(), value);
         }
+        while self.bytes.saturating_add(undo.bytes) > self.bytes_max && self.forget_oldest() {}
         self.bytes = self.bytes.saturating_add(undo.bytes);
         self.blocks.push_back(undo);
         Ok(())
@@ -70,13 +71,17 @@ impl UndoLog {
 
     /// Forgets the way to states before `height`.
     pub fn release(&mut self, height: Height) {
-        while let Some(oldest) = self.blocks.front()
-            && oldest.height <= height
-        {
-            self.base = oldest.height;
-            self.bytes = self.bytes.saturating_sub(oldest.bytes);
-            self.blocks.pop_front();
+        while self.blocks.front().is_some_and(|oldest| oldest.height <= height) {
+            self.forget_oldest();
         }
+    }
+
+    /// Says whether there was a block to forget.
+    fn forget_oldest(&mut self) -> bool {
+        let Some(oldest) = self.blocks.pop_front() else { return false };
+        self.base = oldest.height;
+        self.bytes = self.bytes.saturating_sub(oldest.bytes);
+        true
     }
 
     /// The oldest height whose state can be read.
@@ -269,12 +274,18 @@ mod tests {
     }
 
     #[test]
-    fn a_block_beyond_the_bound_empties_the_log_and_later_blocks_are_remembered_again() {
-        let (mut log, mut newest, _) = history(4 * ENTRY_OVERHEAD_BYTES);
+    fn what_is_beyond_the_bound_pushes_out_the_oldest_blocks() {
+        let (log, newest, states) = history(4 * ENTRY_OVERHEAD_BYTES);
         assert_eq!((log.base(), log.newest()), (Height(2), Height(3)));
+        assert_eq!(walk(&EarlierState::new(log.since(Height(2)).unwrap(), &newest)), states[2]);
+    }
+
+    #[test]
+    fn a_block_that_is_beyond_the_bound_by_itself_cannot_be_undone_but_later_ones_can() {
+        let (mut log, mut newest, _) = history(2 * ENTRY_OVERHEAD_BYTES);
+        assert_eq!((log.base(), log.newest(), log.bytes()), (Height(3), Height(3), 0));
         let before = newest.0.clone();
         let changes = [change("a", Some("5"))];
-        log.release(Height(3));
         log.record(&newest, Height(4), &changes).unwrap();
         newest.write(&changes);
         assert_eq!(walk(&EarlierState::new(log.since(Height(3)).unwrap(), &newest)), before);

@@ -13,6 +13,7 @@ pub mod kv;
 pub mod node_api;
 pub mod page;
 pub mod peer;
+pub mod proof;
 pub mod proposal;
 pub mod status;
 pub mod submit;
@@ -29,6 +30,7 @@ pub use kv::KvEntry;
 pub use node_api::{NodeApi, WatchStream};
 pub use page::{Page, PageRequest};
 pub use peer::{Direction, Peer};
+pub use proof::{Handovers, KvProof};
 pub use proposal::{
     CastVote, HistoryEntry, Outcome, ProposalDetail, ProposalFilter, ProposalState, ProposalSummary, Tally,
 };

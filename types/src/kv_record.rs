@@ -8,7 +8,7 @@ use crate::proto;
 /// What agreed state holds under a key of the key-value state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvRecord {
-    /// Rises with each change; no key has the same version twice.
+    /// From 1 on; rises with each change, and no key has the same version twice.
     pub version: u64,
     /// The block that set the value last.
     pub height: Height,
@@ -37,6 +37,9 @@ impl Canonical for KvRecord {
 
     fn from_proto(proto: Self::Proto) -> Result<Self, TypesError> {
         check_size("value", Limits::VALUE_BYTES, &proto.value)?;
+        if proto.version == 0 {
+            return Err(TypesError::invalid("version", "the first version of a key is 1"));
+        }
         Ok(Self { version: proto.version, height: Height(proto.height), value: proto.value })
     }
 }

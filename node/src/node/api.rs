@@ -7,6 +7,7 @@
 mod agreed;
 mod blocks;
 mod kv;
+mod proofs;
 mod proposals;
 mod standing;
 mod submit;
@@ -18,11 +19,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aegis_rpc::api::{
-    ApiError, BlockDetail, ErrorCode, EvidenceInfo, KvEntry, NetworkStatus, NodeApi, Page, PageRequest,
-    ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission,
-    Submit, Validators, Wait, WatchRequest, WatchStream,
+    ApiError, BlockDetail, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus, NodeApi,
+    Page, PageRequest, ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness,
+    Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
 };
-use aegis_types::{Height, ProposalId, ValidatorId};
+use aegis_types::{Epoch, Height, ProposalId, ValidatorId};
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -165,6 +166,15 @@ impl NodeApi for Api {
     async fn kv_list(&self, prefix: &str, page: PageRequest) -> Result<Page<KvEntry>, ApiError> {
         let prefix = prefix.to_owned();
         self.read(move |node| kv::list(node, &prefix, &page)).await
+    }
+
+    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
+        let key = key.to_owned();
+        self.read(move |node| proofs::prove(node, &key)).await
+    }
+
+    async fn handovers(&self, from: Epoch) -> Result<Handovers, ApiError> {
+        self.read(move |node| proofs::handovers(node, from)).await
     }
 
     async fn block(&self, height: Option<Height>) -> Result<BlockDetail, ApiError> {

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 use aegis_ledger::{Applied, EarlierState, Ledger, StateReader, UndoLog};
 use aegis_store::KvStore;
 use aegis_types::{CertifiedHeader, CommittedBlock, Executed, Hash, Height, StateProof, Subtree};
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use tokio::sync::watch;
 
 use super::snapshot::pinned::Pinned;
@@ -303,6 +303,14 @@ impl PinnedState {
         self.state.read(&self.point, read)
     }
 
+    /// What a key of agreed state has at the point, with the proof of it.
+    ///
+    /// # Errors
+    /// As [`CertifiedState::prove`].
+    pub fn prove(&self, key: &[u8]) -> Result<(Option<Vec<u8>>, StateProof), NotCertified> {
+        self.state.prove(&self.point, key)
+    }
+
     /// The roots of all subtrees of a level.
     ///
     /// # Errors
@@ -411,17 +419,19 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_withdrawn_when_the_way_back_to_it_is_lost() {
+    fn a_point_is_withdrawn_when_the_way_back_to_it_is_lost_and_the_next_one_is_published() {
         let (mut chain, mut execution) = begin();
         let ledger = execution.ledger.clone();
-        execution.certified = Arc::new(CertifiedState::bounded(execution.kv.clone(), ledger, 2_000).unwrap());
+        execution.certified = Arc::new(CertifiedState::bounded(execution.kv.clone(), ledger, 4_000).unwrap());
         step(&mut chain, &mut execution, 0);
-        assert_eq!(execution.certified.newest().unwrap().executed.height, Height::ZERO);
-        for _ in 0..8 {
+        let left_behind = execution.certified.newest().unwrap();
+        assert_eq!(left_behind.executed.height, Height::ZERO);
+        for _ in 0..20 {
             step(&mut chain, &mut execution, 0);
         }
         assert!(matches!(execution.certified.newest(), Err(NotCertified::NothingYet)));
-        step(&mut chain, &mut execution, 9);
-        assert_eq!(value(&execution.certified, &execution.certified.newest().unwrap()).unwrap(), "9");
+        assert!(matches!(value(&execution.certified, &left_behind), Err(NotCertified::Gone(Height::ZERO))));
+        step(&mut chain, &mut execution, 21);
+        assert_eq!(value(&execution.certified, &execution.certified.newest().unwrap()).unwrap(), "21");
     }
 }

@@ -28,5 +28,7 @@ pub mod fetch;
 pub mod progress;
 pub mod settle;
 pub mod sync;
+#[cfg(test)]
+mod tests;
 
 pub use sync::{StateSync, SyncFailure};
