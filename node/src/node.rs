@@ -18,6 +18,7 @@
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
+//! | `check`, `chain_check`, `backup`, `compact` | what an operator does with a data folder |
 //! | `restart` | starting the parts again within the process |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
@@ -28,10 +29,14 @@
 
 mod admission;
 mod api;
+pub mod backup;
 mod batches;
 mod certified;
+mod chain_check;
+pub mod check;
 mod clock;
 mod closings;
+pub mod compact;
 mod context;
 mod driver;
 mod events;
@@ -70,6 +75,7 @@ use tokio::sync::oneshot;
 use crate::home::Home;
 
 pub use clock::unix_ms;
+pub use handovers::of_store as handovers_of;
 pub use wiring::run;
 
 /// What a node is started with.

@@ -298,7 +298,7 @@ mod tests {
             .standing
             .epoch
             .parameters
-            .set(Parameter::ProposalLifetimeMaxMs, 86_400_000)
+            .set(Parameter::ProposalLifetimeMaxMs, 3_600_000)
             .unwrap();
         run(&mut setting, Retention::Bounded { age_ms: 0, bytes: 0 }, all);
         assert_eq!(setting.log.first(), Some(Height(1)));

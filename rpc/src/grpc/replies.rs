@@ -76,6 +76,9 @@ impl From<Status> for proto::Status {
                 bytes: status.mempool.bytes,
             }),
             store_bytes: status.store_bytes,
+            first_height: number(status.first_height),
+            read_only: status.read_only,
+            silent: status.silent,
         }
     }
 }

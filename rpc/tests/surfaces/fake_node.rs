@@ -147,6 +147,9 @@ pub fn status() -> Status {
         uptime_ms: 5,
         mempool: Mempool { proposals: 1, batches: 2, bytes: 3 },
         store_bytes: 4,
+        first_height: Some(Height(2)),
+        read_only: None,
+        silent: Some("its votes were lost".to_owned()),
     }
 }
 

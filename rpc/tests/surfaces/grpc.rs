@@ -287,6 +287,9 @@ fn status_message() -> proto::Status {
         uptime_ms: 5,
         mempool: Some(proto::Mempool { proposals: 1, batches: 2, bytes: 3 }),
         store_bytes: 4,
+        first_height: Some(2),
+        read_only: None,
+        silent: Some("its votes were lost".into()),
     }
 }
 
