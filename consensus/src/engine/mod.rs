@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aegis_types::{Domain, Executed, Hash, Header, Height, Keypair, ValidatorId, ValidatorSet, View, Vote};
 
 use crate::epoch::{EpochContext, NextEpoch, Tip};
+use crate::floor::VoteFloor;
 use crate::input::{Input, Now};
 use crate::leader::LeaderSchedule;
 use crate::limits::EXECUTION_LAG_WINDOWS;
@@ -59,6 +60,8 @@ pub struct Start {
     pub roots: BTreeMap<Height, Hash>,
     /// The vote journal, in order.
     pub records: Vec<Record>,
+    /// Where it may vote, if it has lost votes.
+    pub floor: VoteFloor,
     /// The time.
     pub now: Now,
 }
@@ -110,6 +113,8 @@ pub struct EngineStatus {
     pub leader: ValidatorId,
     /// Whether this node votes in the epoch.
     pub is_member: bool,
+    /// Where it may vote: a validator that is below does not, although it is in the set.
+    pub floor: VoteFloor,
     /// Height, digest and timestamp of the newest committed block.
     pub tip: (Height, Hash, u64),
     /// The newest executed block.
@@ -133,8 +138,9 @@ pub struct EngineStatus {
 pub struct Engine {
     domain: Domain,
     keypair: Keypair,
-    /// Position in the validator set; none for an observer.
+    /// Position in the validator set; none for an observer, and for a validator that must keep silent.
     me: Option<u32>,
+    floor: VoteFloor,
     epoch: EpochContext,
     schedule: LeaderSchedule,
     validators_hash: Hash,
@@ -216,6 +222,7 @@ impl Engine {
             target: self.target,
             leader: self.schedule.leader(self.view),
             is_member: self.me.is_some(),
+            floor: self.floor,
             tip: (self.tip.height, self.tip.digest, self.tip.timestamp_ms),
             executed: self.executed,
             pending_batches: self.pending.len(),
@@ -230,6 +237,14 @@ impl Engine {
     /// How many blocks above the tip may be in agreement, in the current epoch.
     pub fn window(&self) -> u64 {
         self.epoch.window()
+    }
+
+    /// Sets where this validator may vote: for one that has found out which of its votes may be lost.
+    ///
+    /// The floor must be durable, as a restart must find it again.
+    pub fn set_floor(&mut self, floor: VoteFloor) {
+        self.floor = floor;
+        self.return_to_seat();
     }
 
     fn kept_messages(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
+use aegis_config::SyncSection;
 use aegis_consensus::EngineStatus;
 use aegis_ledger::Ledger;
 use aegis_p2p::Network;
@@ -14,7 +15,11 @@ use super::batches::BatchPool;
 use super::certified::CertifiedState;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
+use super::read_only::Condition;
+use super::restart::RestartHandle;
+use super::snapshot::shelf::Shelf;
 use super::state::Standing;
+use super::state_sync::StateSync;
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
@@ -42,4 +47,10 @@ pub struct NodeContext {
     pub inputs: mpsc::Sender<DriverInput>,
     pub admission: Admission,
     pub sync: SyncHandle,
+    /// Snapshots that this node serves.
+    pub shelf: Arc<Shelf>,
+    pub state_sync: StateSync,
+    pub sync_rule: SyncSection,
+    pub restart: RestartHandle,
+    pub condition: Condition,
 }

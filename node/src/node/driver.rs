@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output};
+use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output, VoteFloor};
 use aegis_p2p::{Lane, Network, Offence};
 use aegis_store::Journal;
-use aegis_types::{Batch, BatchRef, Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
+use aegis_types::{
+    Batch, BatchRef, Certificate, CommittedBlock, Epoch, Hash, Header, Height, ValidatorId, Vote,
+};
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -51,6 +53,8 @@ pub enum DriverInput {
     Batch(Arc<HeldBatch>),
     /// A decided block from a peer, not verified.
     Synced(Box<CommittedBlock>),
+    /// Votes of this node that may be lost are of earlier epochs than this one.
+    VoteFrom(Epoch),
 }
 
 /// A block was executed.
@@ -240,6 +244,7 @@ impl Driver {
                 self.append(&Entry::Batch(batch));
                 Input::BatchAvailable(reference)
             }
+            Wake::Input(DriverInput::VoteFrom(epoch)) => return self.vote_from(epoch),
             Wake::Input(DriverInput::Synced(block)) => return self.handle_synced(*block, turn),
             Wake::Executed(ExecutedInput { height, state_root, next_epoch }) => {
                 Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }
@@ -283,6 +288,15 @@ impl Driver {
         }
         let input = Input::Synced { header: Box::new(header), certificate: Box::new(certificate) };
         self.tell(input, batches, turn)
+    }
+
+    /// Lets the engine vote from an epoch on, once that is durable: a restart in between must not find less.
+    fn vote_from(&mut self, epoch: Epoch) -> anyhow::Result<()> {
+        let floor = VoteFloor { epoch, ..self.engine.status().floor };
+        self.append(&Entry::Floor(floor));
+        self.persist(&[])?;
+        self.engine.set_floor(floor);
+        Ok(())
     }
 
     /// Makes everything durable that the outputs, or a batch's acceptance, promise.
@@ -394,7 +408,12 @@ impl Driver {
         let Some(records) = self.engine.live_records() else { return Ok(()) };
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
-        let live = std::iter::once(Entry::Founded(self.journal_id))
+        let status = self.engine.status();
+        // The executor makes blocks durable before it executes them.
+        let height = status.floor.height.max(status.executed.height);
+        let floor = VoteFloor { height, ..status.floor };
+        let live = [Entry::Founded(self.journal_id), Entry::Floor(floor)]
+            .into_iter()
             .chain(batches)
             .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal

@@ -40,6 +40,9 @@ pub async fn answer(node: &Arc<NodeContext>, from: ValidatorId, request: Bytes) 
             Answer::Batches(held.map(|batch| batch.encoding.clone()).take_while(fits).collect())
         }
         Question::Forward(proposal) => Answer::Forwarded(forwarded(node, &proposal).await),
+        Question::Snapshot(question) => {
+            Answer::Snapshot(super::snapshot::serve::answer(node, question).await?)
+        }
     };
     Some(answer.encode())
 }

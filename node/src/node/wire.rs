@@ -5,6 +5,9 @@ use aegis_types::{Epoch, Hash, Height, TypesError};
 use bytes::Bytes;
 use prost::{Message as _, Oneof};
 
+use super::snapshot::question::{AnswerMessage as SnapshotAnswerMessage, SnapshotAnswer};
+use super::snapshot::question::{QuestionMessage as SnapshotQuestionMessage, SnapshotQuestion};
+
 /// Most digests in one frame or question.
 pub const DIGESTS_MAX: usize = 1_024;
 /// Most bytes of blocks or batches in one answer; at least one item always goes.
@@ -43,6 +46,8 @@ pub enum Question {
     Batches(Vec<Hash>),
     /// "Have this signed proposal ordered."
     Forward(Bytes),
+    /// Something about snapshots.
+    Snapshot(SnapshotQuestion),
 }
 
 /// An answer.
@@ -61,6 +66,8 @@ pub enum Answer {
     Batches(Vec<Bytes>),
     /// What became of a forwarded proposal: an error's JSON, or nothing when it was admitted.
     Forwarded(Option<String>),
+    /// Something about snapshots.
+    Snapshot(SnapshotAnswer),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -113,11 +120,13 @@ enum WireQuestion {
     Batches(Digests),
     #[prost(bytes = "bytes", tag = "4")]
     Forward(Bytes),
+    #[prost(message, tag = "10")]
+    Snapshot(SnapshotQuestionMessage),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct QuestionMessage {
-    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 10")]
     kind: Option<WireQuestion>,
 }
 
@@ -131,11 +140,13 @@ enum WireAnswer {
     Batches(Items),
     #[prost(message, tag = "4")]
     Forwarded(Text),
+    #[prost(message, tag = "10")]
+    Snapshot(SnapshotAnswerMessage),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct AnswerMessage {
-    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 10")]
     kind: Option<WireAnswer>,
 }
 
@@ -204,6 +215,7 @@ impl Question {
             Self::Blocks { first, last } => WireQuestion::Blocks(Numbers { first: first.0, second: last.0 }),
             Self::Batches(digests) => WireQuestion::Batches(digests.as_slice().into()),
             Self::Forward(proposal) => WireQuestion::Forward(proposal.clone()),
+            Self::Snapshot(question) => WireQuestion::Snapshot(question.into()),
         };
         QuestionMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -222,6 +234,7 @@ impl Question {
             }
             WireQuestion::Batches(digests) => Self::Batches(hashes(digests)?),
             WireQuestion::Forward(proposal) => Self::Forward(proposal),
+            WireQuestion::Snapshot(question) => Self::Snapshot(question.try_into()?),
         })
     }
 }
@@ -234,6 +247,7 @@ impl Answer {
             Self::Blocks(items) => WireAnswer::Blocks(Items { items: items.clone() }),
             Self::Batches(items) => WireAnswer::Batches(Items { items: items.clone() }),
             Self::Forwarded(error) => WireAnswer::Forwarded(Text { text: error.clone() }),
+            Self::Snapshot(answer) => WireAnswer::Snapshot(answer.into()),
         };
         AnswerMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -251,6 +265,7 @@ impl Answer {
             WireAnswer::Blocks(items) => Self::Blocks(items.items),
             WireAnswer::Batches(items) => Self::Batches(items.items),
             WireAnswer::Forwarded(error) => Self::Forwarded(error.text),
+            WireAnswer::Snapshot(answer) => Self::Snapshot(answer.try_into()?),
         })
     }
 }
@@ -272,6 +287,7 @@ mod tests {
             Question::Blocks { first: Height(3), last: Height(9) },
             Question::Batches(digests),
             Question::Forward(Bytes::from_static(b"proposal")),
+            Question::Snapshot(SnapshotQuestion::Offers),
         ];
         for question in questions {
             assert_eq!(Question::decode(question.encode()).unwrap(), question);
@@ -282,6 +298,7 @@ mod tests {
             Answer::Batches(Vec::new()),
             Answer::Forwarded(None),
             Answer::Forwarded(Some("refused".into())),
+            Answer::Snapshot(SnapshotAnswer::Part(None)),
         ];
         for answer in answers {
             assert_eq!(Answer::decode(answer.encode()).unwrap(), answer);

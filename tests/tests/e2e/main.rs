@@ -4,7 +4,10 @@
 
 mod agreement;
 mod cluster;
+mod crashes;
 mod joining;
 mod membership;
 mod proofs;
 mod refusals;
+mod state_sync;
+mod store;
