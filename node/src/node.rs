@@ -14,6 +14,7 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
+//! | `read_index` | linearizable reads without the log |
 //! | `recovery`, `journal`, `state`, `closings` | what is on disk, and the start from it |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
@@ -35,6 +36,7 @@ mod journal;
 mod logging;
 mod mempool;
 mod reactions;
+mod read_index;
 mod recovery;
 mod serve;
 pub mod settings;

@@ -112,6 +112,8 @@ pub struct Ports {
     pub requests: mpsc::Sender<DriverRequest>,
     /// The engine's state for everybody to read.
     pub status: watch::Sender<EngineStatus>,
+    /// The highest height for which this node has ever voted Commit, or its tip: what it answers to those who read.
+    pub committing: watch::Sender<Height>,
 }
 
 /// Engine, journal and channels.
@@ -176,6 +178,7 @@ impl Driver {
                 wake = if is_full { None } else { self.ready_wake() };
             }
             self.persist(&turn.outputs)?;
+            self.publish_committing();
             if self.ports.status.borrow().tip.0 != self.engine.height()
                 || published.elapsed() >= STATUS_INTERVAL
             {
@@ -197,7 +200,19 @@ impl Driver {
             self.tell(Input::BatchAvailable(reference), Vec::new(), &mut turn)?;
         }
         self.persist(&turn.outputs)?;
+        self.publish_committing();
         self.carry_out(turn)
+    }
+
+    /// Says how far this node may have helped to acknowledge. Before any Commit leaves: whoever asks after that one was
+    /// counted must hear of it.
+    fn publish_committing(&self) {
+        let committing = self.engine.committing();
+        self.ports.committing.send_if_modified(|published| {
+            let is_higher = committing > *published;
+            *published = committing.max(*published);
+            is_higher
+        });
     }
 
     /// What begins the next turn. A deadline that has passed comes first: peers that never fall silent must not keep the
@@ -395,6 +410,7 @@ impl Driver {
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
         let live = std::iter::once(Entry::Founded(self.journal_id))
+            .chain(std::iter::once(Entry::Committing(*self.ports.committing.borrow())))
             .chain(batches)
             .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal

@@ -5,10 +5,14 @@
 //!
 //! A journal begins with its name, which also stands in the home beside the data folder. A home that has a name and no
 //! journal of that name has lost what it voted for: it must not vote, however empty its data folder is.
+//!
+//! A checkpoint drops the votes for executed blocks, but keeps the highest height that they were for: linearizable reads of
+//! others rest on it, also when the committed log is set aside and fetched again.
 
 use std::sync::Arc;
 
 use aegis_consensus::Record;
+use aegis_types::Height;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
@@ -17,6 +21,7 @@ use super::batches::HeldBatch;
 const RECORD: u8 = 1;
 const BATCH: u8 = 2;
 const FOUNDED: u8 = 3;
+const COMMITTING: u8 = 4;
 
 /// The name of a journal: random, so that no two journals share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub enum Entry {
     Batch(Arc<HeldBatch>),
     /// The journal's name.
     Founded(JournalId),
+    /// No Commit of this node that the journal has dropped was for a greater height.
+    Committing(Height),
 }
 
 impl Entry {
@@ -40,6 +47,7 @@ impl Entry {
             Self::Record(record) => tagged(RECORD, &record.encode()),
             Self::Batch(batch) => tagged(BATCH, &batch.encoding),
             Self::Founded(id) => tagged(FOUNDED, &id.0),
+            Self::Committing(height) => tagged(COMMITTING, &height.0.to_be_bytes()),
         }
     }
 
@@ -56,6 +64,9 @@ impl Entry {
                 Ok(Self::Batch(Arc::new(batch)))
             }
             Some((&FOUNDED, id)) => Ok(Self::Founded(JournalId(id.try_into().context(HELP)?))),
+            Some((&COMMITTING, height)) => {
+                Ok(Self::Committing(Height(u64::from_be_bytes(height.try_into().context(HELP)?))))
+            }
             Some(_) | None => bail!(HELP),
         }
     }

@@ -43,6 +43,8 @@ pub struct Recovered {
     pub batches: Vec<BatchRef>,
     /// The journal's name.
     pub journal_id: JournalId,
+    /// The highest height for which this node may have voted Commit.
+    pub committing: Height,
 }
 
 /// What recovery needs to know.
@@ -71,11 +73,13 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let mut records = Vec::new();
     let mut batches = Vec::new();
     let mut founded = None;
+    let mut dropped = Height::ZERO;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
+            Entry::Committing(height) => dropped = dropped.max(height),
         }
     }
     let journal_id = match founded {
@@ -84,7 +88,8 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     };
     let (pool, batches) = recover_batches(&execution, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, records, node_key, genesis, *clock)?;
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id })
+    let committing = engine.committing().max(dropped);
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, committing })
 }
 
 /// Compares the journal's name with the one that the home remembers.

@@ -34,6 +34,8 @@ pub enum Question {
     Batches(Vec<Hash>),
     /// "Have this signed proposal ordered."
     Forward(Bytes),
+    /// "What is the highest height that you ever helped to commit?"
+    ReadIndex,
 }
 
 /// An answer.
@@ -52,6 +54,8 @@ pub enum Answer {
     Batches(Vec<Bytes>),
     /// What became of a forwarded proposal: an error's JSON, or nothing when it was admitted.
     Forwarded(Option<String>),
+    /// The highest height for which a Commit was cast, or the tip, as it was after the question had come.
+    ReadIndex(Height),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -104,11 +108,13 @@ enum WireQuestion {
     Batches(Digests),
     #[prost(bytes = "bytes", tag = "4")]
     Forward(Bytes),
+    #[prost(message, tag = "16")]
+    ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct QuestionMessage {
-    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 16")]
     kind: Option<WireQuestion>,
 }
 
@@ -122,11 +128,13 @@ enum WireAnswer {
     Batches(Items),
     #[prost(message, tag = "4")]
     Forwarded(Text),
+    #[prost(message, tag = "16")]
+    ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct AnswerMessage {
-    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 16")]
     kind: Option<WireAnswer>,
 }
 
@@ -183,6 +191,7 @@ impl Question {
             Self::Blocks { first, last } => WireQuestion::Blocks(Numbers { first: first.0, second: last.0 }),
             Self::Batches(digests) => WireQuestion::Batches(digests.as_slice().into()),
             Self::Forward(proposal) => WireQuestion::Forward(proposal.clone()),
+            Self::ReadIndex => WireQuestion::ReadIndex(Numbers { first: 0, second: 0 }),
         };
         QuestionMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -200,6 +209,7 @@ impl Question {
             }
             WireQuestion::Batches(digests) => Self::Batches(hashes(digests)?),
             WireQuestion::Forward(proposal) => Self::Forward(proposal),
+            WireQuestion::ReadIndex(_) => Self::ReadIndex,
         })
     }
 }
@@ -212,6 +222,7 @@ impl Answer {
             Self::Blocks(items) => WireAnswer::Blocks(Items { items: items.clone() }),
             Self::Batches(items) => WireAnswer::Batches(Items { items: items.clone() }),
             Self::Forwarded(error) => WireAnswer::Forwarded(Text { text: error.clone() }),
+            Self::ReadIndex(height) => WireAnswer::ReadIndex(Numbers { first: height.0, second: 0 }),
         };
         AnswerMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -227,6 +238,7 @@ impl Answer {
             WireAnswer::Blocks(items) => Self::Blocks(items.items),
             WireAnswer::Batches(items) => Self::Batches(items.items),
             WireAnswer::Forwarded(error) => Self::Forwarded(error.text),
+            WireAnswer::ReadIndex(answer) => Self::ReadIndex(Height(answer.first)),
         })
     }
 }
@@ -248,6 +260,7 @@ mod tests {
             Question::Blocks { first: Height(3), last: Height(9) },
             Question::Batches(digests),
             Question::Forward(Bytes::from_static(b"proposal")),
+            Question::ReadIndex,
         ];
         for question in questions {
             assert_eq!(Question::decode(question.encode()).unwrap(), question);
@@ -258,6 +271,7 @@ mod tests {
             Answer::Batches(Vec::new()),
             Answer::Forwarded(None),
             Answer::Forwarded(Some("refused".into())),
+            Answer::ReadIndex(Height(7)),
         ];
         for answer in answers {
             assert_eq!(Answer::decode(answer.encode()).unwrap(), answer);

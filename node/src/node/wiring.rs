@@ -23,6 +23,7 @@ use super::context::NodeContext;
 use super::driver::{BLOCKS_MAX, Driver, DriverRequest, INPUTS_MAX, Ports, REQUESTS_MAX};
 use super::executor::Executor;
 use super::mempool::Mempool;
+use super::read_index::{self, ReadIndex, Reader};
 use super::recovery::{RecoverOptions, Recovered, recover};
 use super::settings::{network_config, rpc_config};
 use super::sync::SyncHandle;
@@ -156,7 +157,8 @@ struct Parts {
 
 impl Parts {
     fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
-        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id } = recovered;
+        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, committing } =
+            recovered;
         let Setting { genesis, node_key, account_key, network, clock, consensus } = setting;
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
         let (decided_sender, decided) = mpsc::channel(BLOCKS_MAX);
@@ -164,6 +166,8 @@ impl Parts {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (reactions_sender, reactions) = mpsc::channel(REACTIONS_MAX);
         let (status_sender, agreement) = watch::channel(engine.status());
+        let (committing_sender, committing) = watch::channel(committing);
+        let (reads, readers) = ReadIndex::channel();
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);
         let node = Arc::new(NodeContext {
@@ -180,6 +184,8 @@ impl Parts {
             hub: Arc::new(WatchHub::new()),
             telemetry: Arc::new(Telemetry::starting_at(unix_ms())),
             agreement,
+            committing,
+            reads,
             standing,
             inputs: inputs_sender,
             admission,
@@ -202,6 +208,7 @@ impl Parts {
                 decided: decided_sender,
                 requests: requests_sender,
                 status: status_sender,
+                committing: committing_sender,
             },
             stop: stop.clone(),
         };
@@ -222,8 +229,11 @@ impl Parts {
         let runtime = Handle::current();
         let driver = on_thread("driver", move || driver.run(&runtime));
         let executor = on_thread("executor", move || executor.run());
-        let tasks =
-            spawn_tasks(&node, &consensus, TaskEnds { requests, reactions, admitted, network_events });
+        let tasks = spawn_tasks(
+            &node,
+            &consensus,
+            TaskEnds { requests, reactions, admitted, network_events, readers },
+        );
         Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }
     }
 
@@ -267,6 +277,7 @@ struct TaskEnds {
     reactions: mpsc::Receiver<Vec<LedgerEvent>>,
     admitted: mpsc::Receiver<Admitted>,
     network_events: EventReceiver,
+    readers: mpsc::Receiver<Reader>,
 }
 
 /// Starts the asynchronous part of the node.
@@ -275,7 +286,7 @@ fn spawn_tasks(
     consensus: &ConsensusSection,
     ends: TaskEnds,
 ) -> JoinSet<&'static str> {
-    let TaskEnds { requests, reactions, admitted, network_events } = ends;
+    let TaskEnds { requests, reactions, admitted, network_events, readers } = ends;
     let rule = SealRule {
         delay: consensus.batch_delay.get(),
         proposals: consensus.batch_proposals,
@@ -290,6 +301,7 @@ fn spawn_tasks(
     tasks.spawn(named("announcements", announce_batches(node.clone())));
     tasks.spawn(named("handing on", hand_on_again(node.clone())));
     tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
+    tasks.spawn(named("reads", read_index::confirm_reads(node.clone(), readers)));
     tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
     tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
     tasks

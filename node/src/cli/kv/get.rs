@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::cli::freshness::Freshness;
 use crate::cli::output::{is_terminal, printable, write_bytes};
 use crate::cli::session::Session;
 use crate::cli::{Failure, Global};
@@ -11,6 +12,8 @@ use crate::cli::{Failure, Global};
 pub struct Get {
     /// The key
     key: String,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 impl Get {
@@ -19,7 +22,7 @@ impl Get {
     /// # Errors
     /// When no node answers or there is no such key.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let session = Session::open(global)?;
+        let session = Session::open(global)?.reading(self.freshness.consistency());
         let entry = session.client.kv_get(&self.key).await.map_err(|error| session.failure(error))?;
         if session.output.is_json() {
             return session.output.document(&entry, |_| String::new());

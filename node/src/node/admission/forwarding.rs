@@ -99,7 +99,8 @@ impl NodeContext {
                         return Some(final_word);
                     }
                 }
-                Ok(Answer::Tip { .. } | Answer::Blocks(_) | Answer::Batches(_)) | Err(_) => {
+                Ok(Answer::Tip { .. } | Answer::Blocks(_) | Answer::Batches(_) | Answer::ReadIndex(_))
+                | Err(_) => {
                     warn!(%validator, "a validator answered a forwarded proposal with nonsense");
                 }
             }

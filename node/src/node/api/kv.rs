@@ -15,7 +15,7 @@ pub fn get(node: &NodeContext, key: &str) -> Result<KvEntry, ApiError> {
     let entry = query::kv(&StateView(node.kv.as_ref()), key).map_err(internal)?;
     entry
         .map(|entry| convert(entry, read_height))
-        .ok_or_else(|| ApiError::not_found(format_args!("key `{key}`")))
+        .ok_or_else(|| ApiError::not_found(format_args!("key `{key}` at height {read_height}")))
 }
 
 pub fn list(node: &NodeContext, prefix: &str, page: &PageRequest) -> Result<Page<KvEntry>, ApiError> {
@@ -36,5 +36,6 @@ fn convert(entry: query::KvEntry, read_height: Height) -> KvEntry {
         version: entry.version,
         modified_height: entry.height,
         read_height,
+        certified: None,
     }
 }
