@@ -74,6 +74,22 @@ pub enum LedgerError {
         /// What does not fit.
         reason: &'static str,
     },
+    /// So many keys share a part of the tree that a proof would be too large to send.
+    #[error(
+        "the key shares its bucket with {actual} others; a proof has room for {limit}: read it without a proof"
+    )]
+    Unprovable {
+        /// Leaves of the key's bucket.
+        actual: usize,
+        /// Most leaves of a proof.
+        limit: usize,
+    },
+    /// The state tree has no such level.
+    #[error("the state tree has no level {level}; its deepest level is 16")]
+    NoSuchLevel {
+        /// The level asked for.
+        level: u32,
+    },
 }
 
 impl LedgerError {

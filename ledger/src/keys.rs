@@ -23,7 +23,7 @@
 //! | `n` | account | how many of an account's are open |
 //! | `c` | 1 if passed, 0 if not; time of closing; proposal | closed ones, the oldest first |
 
-use aegis_types::{AccountId, Epoch, Height, ProposalId, ValidatorId};
+use aegis_types::{AccountId, Epoch, Height, KvRecord, ProposalId, ValidatorId};
 
 /// Where the chain stands.
 pub(crate) const HEAD: &[u8] = b"h";
@@ -42,7 +42,7 @@ pub(crate) const OFFENDERS: &[u8] = b"f";
 /// Evidence on record.
 pub(crate) const EVIDENCE: &[u8] = b"e";
 /// The key-value state.
-pub(crate) const KV: &[u8] = b"k";
+pub(crate) const KV: &[u8] = KvRecord::STATE_PREFIX;
 /// Idempotency keys to forget.
 pub(crate) const FORGET: &[u8] = b"x";
 /// Open votes by deadline.
@@ -67,7 +67,7 @@ pub(crate) fn evidence(epoch: Epoch, validator: &ValidatorId) -> Vec<u8> {
 }
 
 pub(crate) fn kv(key: &str) -> Vec<u8> {
-    join(KV, &[key.as_bytes()])
+    KvRecord::state_key(key)
 }
 
 pub(crate) fn first_result(account: &AccountId, idempotency_key: &str) -> Vec<u8> {

@@ -7,6 +7,7 @@
 //! remembering each removed key's version would grow for ever. So whoever read version `v` of a key and writes with
 //! `kv.cas` at `v` never overwrites what it has not seen.
 
+use aegis_types::proto::KvRecord;
 use prost::Message;
 
 use crate::applied::LedgerEvent;
@@ -14,7 +15,6 @@ use crate::error::LedgerError;
 use crate::execution::Execution;
 use crate::keys;
 use crate::outcome::{Outcome, RejectCode};
-use crate::records::KvRecord;
 use crate::state::read;
 
 impl Execution<'_> {

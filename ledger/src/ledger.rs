@@ -2,11 +2,12 @@
 
 use aegis_types::{
     BlockKind, Canonical, CommittedBlock, Domain, Epoch, Genesis, Hash, Header, Height, Parameters,
-    ValidatorSet,
+    StateProof, Subtree, ValidatorSet,
 };
 use prost::Message;
 
 use crate::applied::{Applied, LedgerEvent, NextEpoch};
+use crate::earlier_tree::EarlierTree;
 use crate::error::LedgerError;
 use crate::execution::{Execution, Setting};
 use crate::keys;
@@ -14,6 +15,7 @@ use crate::overlay::Overlay;
 use crate::records::{AgreedParameters, HeadRecord, ParametersRecord};
 use crate::state::{Change, StateReader, after, read_required};
 use crate::tree::StateTree;
+use crate::undo::StateUndo;
 
 /// The replicated application between two blocks.
 ///
@@ -111,6 +113,24 @@ impl Ledger {
     /// Root of the state after the last applied block.
     pub fn root(&self) -> Hash {
         self.tree.root()
+    }
+
+    /// The proof of what an entry of agreed state has in the state that `undo` leads back to.
+    ///
+    /// # Errors
+    /// `Unprovable` when the proof would be too large to send.
+    pub fn prove(&self, key: &[u8], undo: &StateUndo<'_>) -> Result<StateProof, LedgerError> {
+        EarlierTree::new(&self.tree, undo).prove(key)
+    }
+
+    /// The roots of all subtrees of a level in the state that `undo` leads back to. Level 0 is the state root alone.
+    ///
+    /// # Errors
+    /// `NoSuchLevel` for a level above [`Subtree::LEVEL_MAX`].
+    pub fn subtree_roots(&self, level: u32, undo: &StateUndo<'_>) -> Result<Vec<Hash>, LedgerError> {
+        let count = Subtree::count(level).map_err(|_| LedgerError::NoSuchLevel { level })?;
+        let tree = EarlierTree::new(&self.tree, undo);
+        Ok((count..count.saturating_mul(2)).map(|position| tree.node(position)).collect())
     }
 
     /// Height of the last applied block; 0 when there is none yet.

@@ -51,6 +51,7 @@
 mod admission;
 mod applied;
 mod boundary;
+mod earlier_tree;
 mod enact;
 mod error;
 mod evidence;
@@ -66,6 +67,7 @@ mod records;
 mod state;
 mod tally;
 mod tree;
+mod undo;
 mod voted;
 mod voting;
 
@@ -74,6 +76,7 @@ pub use error::{LedgerError, StateError};
 pub use ledger::Ledger;
 pub use outcome::{Admission, FirstResult, Outcome, Receipt, RejectCode};
 pub use state::{Change, Entry, StateReader};
+pub use undo::{EarlierState, StateUndo, UndoLog};
 pub use voted::{
     CastVote, Closed, Enactment, EvidenceOnRecord, OpenedAt, PendingChange, PendingValidator, Tally,
     VoteStatus, VotedProposal,

@@ -4,6 +4,7 @@
 //! [`PAGE_BYTES_MAX`]. A page names where the next one begins; it may have fewer items than asked, even none, and still have
 //! a successor, as a filter looks at [`SCAN_MAX`] entries a page at most.
 
+use aegis_types::proto::KvRecord;
 use aegis_types::{
     AccountId, Epoch, Hash, Height, Kind, Parameter, Parameters, ProposalBody, ProposalId, ValidatorId,
     Weight,
@@ -13,8 +14,7 @@ use crate::error::LedgerError;
 use crate::keys;
 use crate::outcome::RejectCode;
 use crate::records::{
-    self, AgreedParameters, EvidenceRecord, KvRecord, ParametersRecord, PendingRecord, VoteRecord,
-    VotedRecord,
+    self, AgreedParameters, EvidenceRecord, ParametersRecord, PendingRecord, VoteRecord, VotedRecord,
 };
 use crate::state::{StateReader, after, decode, next_in, read, read_required};
 use crate::tally::{kind_of, opened_at, refused, tally_of};

@@ -68,18 +68,6 @@ pub(crate) struct ParametersRecord {
     pub(crate) pending: Vec<ParameterRecord>,
 }
 
-/// A value of the key-value state.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct KvRecord {
-    #[prost(uint64, tag = "1")]
-    pub(crate) version: u64,
-    /// The block that set it last.
-    #[prost(uint64, tag = "2")]
-    pub(crate) height: u64,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(crate) value: Vec<u8>,
-}
-
 /// An [`Outcome`] that is no duplicate.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct OutcomeRecord {
@@ -355,7 +343,10 @@ mod tests {
         agreed.in_force.set(Parameter::Window, 16).expect("in range");
         agreed.pending.insert(Parameter::Window, 9);
         assert_eq!(hex(&agreed.to_record()), "0a0a0a0677696e646f771010120a0a0677696e646f771009");
-        assert_eq!(hex(&KvRecord { version: 1, height: 2, value: b"v".to_vec() }), "080110021a0176");
+        assert_eq!(
+            hex(&aegis_types::proto::KvRecord { version: 1, height: 2, value: b"v".to_vec() }),
+            "080110021a0176"
+        );
         let used = UsedKey { account: vec![0xaa], key: "k".to_owned() };
         assert_eq!(hex(&ForgetRecord { keys: vec![used] }), "0a060a01aa12016b");
         assert_eq!(hex(&VoteRecord { approve: true, height: 2, timestamp_ms: 3 }), "080110021803");

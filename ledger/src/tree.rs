@@ -1,23 +1,11 @@
-//! The state root: a Merkle tree over all entries of agreed state, in RAM.
+//! The state root: the Merkle tree over all entries of agreed state, in RAM.
 //!
-//! Entries are spread over 2^16 *buckets* by the first 16 bits of their key's hash; above the buckets stands a complete
-//! binary tree. All hashes are BLAKE3 in keyed mode, each use under a constant key of its own (32 ASCII characters, the
-//! label padded with `.`):
-//!
-//! | hash | label | over |
-//! |---|---|---|
-//! | key hash | `aegis v1 state key` | the key |
-//! | value hash | `aegis v1 state value` | the value |
-//! | leaf | `aegis v1 state leaf` | key hash, value hash |
-//! | bucket | `aegis v1 state bucket` | number of leaves (u32, big-endian), then the leaves in order of key hash |
-//! | node | `aegis v1 state node` | left child, right child |
-//!
-//! Node 1 is the root, node `i` has children `2i` and `2i + 1`, bucket `b` is node `2^16 + b`.
+//! What is hashed and how stands in [`aegis_types::state_tree`], where those who check proofs read it too.
 //!
 //! # Invariants
 //! - The root is a function of the set of entries, never of the order or the number of writes that led to it.
-//! - A bucket's leaves are strictly ascending by key hash. So inclusion is proved by the bucket's leaves and 16 siblings,
-//!   and absence by the bucket's pairs (key hash, value hash) and 16 siblings: a reader checks order, count and prefix.
+//! - A bucket's leaves are strictly ascending by key hash. So inclusion and absence are proved alike, by the bucket's leaves
+//!   and 16 siblings: a reader checks order, count and prefix.
 //! - Only the touched buckets and their paths are hashed again.
 //!
 //! # Memory
@@ -26,43 +14,27 @@
 use std::collections::BTreeSet;
 
 use aegis_types::Hash;
+use aegis_types::state_tree::{BUCKETS, Leaf, bucket_hash, bucket_of, key_hash, node_hash};
 
 use crate::state::Change;
-
-/// 2^16 buckets: some 15 entries in each of a million, so that a changed entry costs about 40 hash steps.
-const BUCKETS: usize = 1 << 16;
-
-const KEY: &[u8; 32] = b"aegis v1 state key..............";
-const VALUE: &[u8; 32] = b"aegis v1 state value............";
-const LEAF: &[u8; 32] = b"aegis v1 state leaf.............";
-const BUCKET: &[u8; 32] = b"aegis v1 state bucket...........";
-const NODE: &[u8; 32] = b"aegis v1 state node.............";
-
-type Digest = [u8; 32];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    key: Digest,
-    value: Digest,
-}
 
 /// The tree. After [`StateTree::set`] the root is stale until [`StateTree::rehash`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateTree {
-    buckets: Vec<Vec<Entry>>,
-    nodes: Vec<Digest>,
+    buckets: Vec<Vec<Leaf>>,
+    nodes: Vec<Hash>,
     stale: BTreeSet<usize>,
 }
 
 impl StateTree {
     /// The tree without entries.
     pub(crate) fn new() -> Self {
-        let mut nodes = vec![hash_bucket(&[]); BUCKETS.saturating_mul(2)];
-        let mut digest = hash_bucket(&[]);
+        let mut digest = bucket_hash(&[]);
+        let mut nodes = vec![digest; BUCKETS.saturating_mul(2)];
         let mut width = BUCKETS;
         while width > 1 {
             width /= 2;
-            digest = hash_node(&digest, &digest);
+            digest = node_hash(&digest, &digest);
             if let Some(row) = nodes.get_mut(width..width.saturating_mul(2)) {
                 row.fill(digest);
             }
@@ -83,21 +55,10 @@ impl StateTree {
 
     /// Sets one entry without hashing the nodes above it.
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) {
-        let entry = Entry { key: keyed(KEY, key), value: keyed(VALUE, value) };
-        let index = bucket_of(&entry.key);
+        let leaf = Leaf::of(key, value);
+        let index = bucket_of(&leaf.key);
         let Some(bucket) = self.buckets.get_mut(index) else { return };
-        match bucket.binary_search_by_key(&entry.key, |other| other.key) {
-            Ok(position) => {
-                if let Some(old) = bucket.get_mut(position) {
-                    *old = entry;
-                }
-            }
-            Err(position) => {
-                // Doubling would cost more memory than the few bytes that are moved.
-                bucket.reserve_exact(1);
-                bucket.insert(position, entry);
-            }
-        }
+        put_leaf(bucket, leaf);
         self.stale.insert(index);
     }
 
@@ -105,7 +66,7 @@ impl StateTree {
     pub(crate) fn rehash(&mut self) {
         let mut parents = BTreeSet::new();
         for index in std::mem::take(&mut self.stale) {
-            let digest = self.buckets.get(index).map(|bucket| hash_bucket(bucket));
+            let digest = self.buckets.get(index).map(|bucket| bucket_hash(bucket));
             let position = BUCKETS.saturating_add(index);
             if let (Some(node), Some(digest)) = (self.nodes.get_mut(position), digest) {
                 *node = digest;
@@ -117,7 +78,7 @@ impl StateTree {
             for position in parents {
                 let left = position.saturating_mul(2);
                 if let Some([left, right]) = self.nodes.get(left..left.saturating_add(2)) {
-                    let digest = hash_node(left, right);
+                    let digest = node_hash(left, right);
                     if let Some(node) = self.nodes.get_mut(position) {
                         *node = digest;
                     }
@@ -130,55 +91,70 @@ impl StateTree {
 
     /// The root over all entries.
     pub(crate) fn root(&self) -> Hash {
-        self.nodes.get(1).copied().map_or(Hash::ZERO, Hash)
+        self.node(1)
+    }
+
+    /// The hash of a node; buckets are nodes too.
+    pub(crate) fn node(&self, position: usize) -> Hash {
+        self.nodes.get(position).copied().unwrap_or(Hash::ZERO)
+    }
+
+    /// The leaves of a bucket.
+    pub(crate) fn bucket(&self, index: usize) -> &[Leaf] {
+        self.buckets.get(index).map_or(&[], Vec::as_slice)
     }
 
     fn remove(&mut self, key: &[u8]) {
-        let key = keyed(KEY, key);
+        let key = key_hash(key);
         let index = bucket_of(&key);
         let Some(bucket) = self.buckets.get_mut(index) else { return };
-        if let Ok(position) = bucket.binary_search_by_key(&key, |other| other.key) {
-            bucket.remove(position);
-            bucket.shrink_to_fit();
+        if remove_leaf(bucket, &key) {
             self.stale.insert(index);
         }
     }
 }
 
-fn bucket_of(key: &Digest) -> usize {
-    let [high, low, ..] = *key;
-    usize::from(u16::from_be_bytes([high, low]))
-}
-
-fn hash_bucket(entries: &[Entry]) -> Digest {
-    let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-    let mut hasher = blake3::Hasher::new_keyed(BUCKET);
-    hasher.update(&count.to_be_bytes());
-    for entry in entries {
-        hasher.update(&pair(LEAF, &entry.key, &entry.value));
+/// Puts a leaf into a bucket, in the place of the one with the same key if there is one.
+pub(crate) fn put_leaf(bucket: &mut Vec<Leaf>, leaf: Leaf) {
+    match bucket.binary_search_by_key(&leaf.key, |other| other.key) {
+        Ok(position) => {
+            if let Some(old) = bucket.get_mut(position) {
+                *old = leaf;
+            }
+        }
+        Err(position) => {
+            // Doubling would cost more memory than the few bytes that are moved.
+            bucket.reserve_exact(1);
+            bucket.insert(position, leaf);
+        }
     }
-    hasher.finalize().into()
 }
 
-fn hash_node(left: &Digest, right: &Digest) -> Digest {
-    pair(NODE, left, right)
-}
-
-fn pair(label: &[u8; 32], first: &Digest, second: &Digest) -> Digest {
-    let mut bytes = [0; 64];
-    for (to, from) in bytes.iter_mut().zip(first.iter().chain(second)) {
-        *to = *from;
+/// Takes a leaf out of a bucket; says whether it was there.
+pub(crate) fn remove_leaf(bucket: &mut Vec<Leaf>, key: &Hash) -> bool {
+    let found = bucket.binary_search_by_key(key, |other| other.key);
+    if let Ok(position) = found {
+        bucket.remove(position);
+        bucket.shrink_to_fit();
     }
-    keyed(label, &bytes)
-}
-
-fn keyed(label: &[u8; 32], bytes: &[u8]) -> Digest {
-    blake3::keyed_hash(label, bytes).into()
+    found.is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEY: &[u8; 32] = b"aegis v1 state key..............";
+    const VALUE: &[u8; 32] = b"aegis v1 state value............";
+    const LEAF: &[u8; 32] = b"aegis v1 state leaf.............";
+    const BUCKET: &[u8; 32] = b"aegis v1 state bucket...........";
+    const NODE: &[u8; 32] = b"aegis v1 state node.............";
+
+    type Digest = [u8; 32];
+
+    fn keyed(label: &[u8; 32], bytes: &[u8]) -> Digest {
+        blake3::keyed_hash(label, bytes).into()
+    }
 
     fn put(key: &str, value: &str) -> Change {
         Change { key: key.into(), value: Some(value.into()) }
@@ -189,7 +165,8 @@ mod tests {
         let mut buckets = vec![Vec::new(); BUCKETS];
         for (key, value) in entries {
             let key = keyed(KEY, key.as_bytes());
-            buckets[bucket_of(&key)].push((key, keyed(VALUE, value.as_bytes())));
+            buckets[usize::from(u16::from_be_bytes([key[0], key[1]]))]
+                .push((key, keyed(VALUE, value.as_bytes())));
         }
         let mut row: Vec<Digest> = buckets
             .into_iter()
@@ -228,7 +205,7 @@ mod tests {
     #[test]
     fn leaves_that_share_a_bucket_are_kept_apart() {
         let name = |number: usize| format!("key {number}");
-        let bucket = |number: usize| bucket_of(&keyed(KEY, name(number).as_bytes()));
+        let bucket = |number: usize| bucket_of(&key_hash(name(number).as_bytes()));
         let first = bucket(0);
         let other = (1..).find(|number| bucket(*number) == first).expect("one of some 65,536 collides");
         let mut tree = StateTree::new();

@@ -18,6 +18,7 @@ mod kv;
 mod lifetime;
 mod output;
 mod peers;
+mod proof;
 mod proposal;
 mod run;
 mod session;
@@ -25,6 +26,7 @@ mod status;
 mod table;
 mod testnet;
 mod validators;
+mod verify;
 mod version;
 mod watch;
 
@@ -103,6 +105,8 @@ enum Command {
     /// Read and watch replicated values; writes are proposals
     #[command(subcommand)]
     Kv(kv::Kv),
+    /// Check a proof of a value, offline
+    Verify(verify::Verify),
     /// Show committed blocks
     #[command(subcommand)]
     Block(block::Block),
@@ -152,6 +156,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Validators(validators) => validators.run(&global).await,
         Command::Proposal(proposal) => proposal.run(&global).await,
         Command::Kv(kv) => kv.run(&global).await,
+        Command::Verify(verify) => verify.run(&global),
         Command::Block(block) => block.run(&global).await,
         Command::Completion(completion) => completion.run(),
         Command::Version(version) => version.run(&global),
@@ -208,6 +213,10 @@ mod tests {
             "aegis proposal vote ID no --wait admit --home DIR",
             "aegis proposal watch --from-height 3",
             "aegis kv get KEY",
+            "aegis kv get KEY --prove",
+            "aegis kv get KEY --prove --file FILE --genesis FILE",
+            "aegis verify FILE --genesis FILE --output json",
+            "aegis --home DIR verify FILE",
             "aegis kv list PREFIX --limit 5",
             "aegis kv watch PREFIX --from-height 3",
             "aegis block show 12",
@@ -233,6 +242,8 @@ mod tests {
             "aegis proposal list --kind nothing",
             "aegis proposal list --state nothing",
             "aegis proposal vote ID maybe",
+            "aegis kv get KEY --file FILE",
+            "aegis verify",
             "aegis block show twelve",
             "aegis status --output yaml",
             "aegis keys import",

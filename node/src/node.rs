@@ -26,12 +26,14 @@
 mod admission;
 mod api;
 mod batches;
+mod certified;
 mod clock;
 mod closings;
 mod context;
 mod driver;
 mod events;
 mod executor;
+mod handovers;
 mod journal;
 mod logging;
 mod mempool;

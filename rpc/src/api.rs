@@ -14,6 +14,7 @@ pub mod kv;
 pub mod node_api;
 pub mod page;
 pub mod peer;
+pub mod proof;
 pub mod proposal;
 pub mod status;
 pub mod submit;
@@ -31,6 +32,7 @@ pub use kv::{CertifiedAt, KvEntry};
 pub use node_api::{NodeApi, WatchStream};
 pub use page::{Page, PageRequest};
 pub use peer::{Direction, Peer};
+pub use proof::{Handovers, KvProof};
 pub use proposal::{
     CastVote, HistoryEntry, Outcome, ProposalDetail, ProposalFilter, ProposalState, ProposalSummary, Tally,
 };

@@ -7,6 +7,7 @@ mod kv;
 mod node;
 mod openapi;
 mod probes;
+mod proofs;
 mod proposals;
 mod router;
 mod watch;

@@ -9,8 +9,9 @@ mod strategies;
 use std::fmt::Debug;
 
 use aegis_types::{
-    Batch, BatchRef, Canonical, Certificate, CommittedBlock, Genesis, Header, Kind, Limits, Parameter,
-    Proposal, ProposalBody, Signature, TypesError, ValidatorSet, Vote, VoteContent, proto,
+    Batch, BatchRef, Canonical, Certificate, CertifiedHeader, CommittedBlock, Genesis, Handover, Header,
+    Kind, KvRecord, Limits, Parameter, Proposal, ProposalBody, Signature, StateProof, TypesError,
+    ValidatorSet, Vote, VoteContent, proto,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -170,6 +171,10 @@ properties! {
     CommittedBlock by committed_block in committed_blocks;
     ValidatorSet by validator_set in validator_sets;
     Genesis by genesis in geneses;
+    CertifiedHeader by certified_header in certified_headers;
+    Handover by handover in handovers;
+    KvRecord by kv_record in kv_records;
+    StateProof by state_proof in state_proofs;
 }
 
 proptest! {

@@ -20,8 +20,8 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use aegis_types::{
-    Batch, Canonical, Certificate, CommittedBlock, Genesis, Header, Kind, Proposal, ProposalBody, Purpose,
-    ValidatorSet, Vote, VoteContent,
+    Batch, Canonical, Certificate, CommittedBlock, Genesis, Handover, Header, Kind, KvRecord, Proposal,
+    ProposalBody, Purpose, StateProof, Subtree, ValidatorSet, Vote, VoteContent, state_tree,
 };
 
 const VARIABLE: &str = "AEGIS_GOLDEN";
@@ -192,6 +192,28 @@ fn geneses_parameters_and_validator_sets_are_pinned() {
 }
 
 #[test]
+fn proofs_handovers_and_the_hashes_of_the_state_tree_are_pinned() {
+    let mut golden = Golden::new("proofs.txt");
+    let record = samples::kv_record();
+    golden.pin_value("kv record", &record);
+    golden.pin("kv record", "state key", KvRecord::state_key("config/région"));
+    golden.pin_value("state proof", &samples::state_proof());
+    let handover = samples::handover();
+    handover.verify(&samples::validators(), &samples::domain()).expect("the sample holds");
+    golden.pin_value("certified header", &handover.block);
+    golden.pin_value("handover", &handover);
+    let leaves = samples::state_proof().leaves;
+    golden.pin("state tree", "key hash", state_tree::key_hash(b"key").0);
+    golden.pin("state tree", "value hash", state_tree::value_hash(b"value").0);
+    golden.pin("state tree", "empty bucket", state_tree::bucket_hash(&[]).0);
+    golden.pin("state tree", "bucket of two", state_tree::bucket_hash(&leaves).0);
+    golden.pin("state tree", "node", state_tree::node_hash(&leaves[0].key, &leaves[1].key).0);
+    let empty = Subtree::new(0, 0).expect("the whole tree").root_of([]).expect("nothing is in order");
+    golden.pin("state tree", "empty root", empty.0);
+    golden.check();
+}
+
+#[test]
 fn the_domain_of_every_purpose_is_pinned() {
     let (mut golden, domain, keypair) =
         (Golden::new("signatures.txt"), samples::domain(), samples::keypair(4));
@@ -225,6 +247,8 @@ fn pinned_bytes_decode_to_the_values_that_they_were_made_from() {
     assert_eq!(read_pinned::<Header>("blocks.txt", "handover header"), samples::handover_header());
     assert_eq!(read_pinned::<CommittedBlock>("blocks.txt", "committed block"), samples::committed_block());
     assert_eq!(read_pinned::<Genesis>("genesis.txt", "genesis"), samples::genesis());
+    assert_eq!(read_pinned::<StateProof>("proofs.txt", "state proof"), samples::state_proof());
+    assert_eq!(read_pinned::<Handover>("proofs.txt", "handover"), samples::handover());
     assert_eq!(read_pinned::<ValidatorSet>("genesis.txt", "validator set"), samples::validators());
 }
 

@@ -2,6 +2,7 @@
 
 mod get;
 mod list;
+mod prove;
 mod watch;
 
 use clap::Subcommand;

@@ -7,7 +7,9 @@
 
 mod agreed;
 mod blocks;
+mod fresh;
 mod kv;
+mod proofs;
 mod proposals;
 mod standing;
 mod submit;
@@ -19,11 +21,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aegis_rpc::api::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, KvEntry, NetworkStatus, NodeApi, Page,
-    PageRequest, ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status,
-    Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
+    NodeApi, Page, PageRequest, ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary,
+    Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
 };
-use aegis_types::{Height, ProposalId, ValidatorId};
+use aegis_types::{Epoch, Height, ProposalId, ValidatorId};
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -133,17 +135,6 @@ fn internal(error: impl std::fmt::Display) -> ApiError {
     ApiError::new(ErrorCode::Internal, format!("the node failed: {error}; look at its log"))
 }
 
-/// Certified reads are for replicated values.
-fn refuse_certified(consistency: Consistency, what: &str) -> Result<(), ApiError> {
-    match consistency {
-        Consistency::Linearizable | Consistency::Local => Ok(()),
-        Consistency::Certified => Err(ApiError::invalid(
-            "consistency",
-            format_args!("{what} are not read from certified state; use `linearizable` or `local`"),
-        )),
-    }
-}
-
 #[async_trait]
 impl NodeApi for Api {
     async fn status(&self) -> Result<Status, ApiError> {
@@ -160,9 +151,8 @@ impl NodeApi for Api {
     }
 
     async fn parameters(&self, consistency: Consistency) -> Result<Vec<ParameterInfo>, ApiError> {
-        refuse_certified(consistency, "parameters")?;
         self.settle(consistency).await?;
-        self.read(agreed::parameters).await
+        self.read(move |node| agreed::parameters(node, consistency)).await
     }
 
     async fn evidence(&self, page: PageRequest) -> Result<Page<EvidenceInfo>, ApiError> {
@@ -184,7 +174,12 @@ impl NodeApi for Api {
     }
 
     async fn proposal(&self, id: ProposalId, consistency: Consistency) -> Result<ProposalDetail, ApiError> {
-        refuse_certified(consistency, "proposals")?;
+        if consistency == Consistency::Certified {
+            return Err(ApiError::invalid(
+                "consistency",
+                "what became of a proposal is no part of the certified state; use `linearizable` or `local`",
+            ));
+        }
         self.settle(consistency).await?;
         self.read(move |node| proposals::detail(node, id)).await
     }
@@ -198,10 +193,9 @@ impl NodeApi for Api {
     }
 
     async fn kv_get(&self, key: &str, consistency: Consistency) -> Result<KvEntry, ApiError> {
-        refuse_certified(consistency, "values")?;
         self.settle(consistency).await?;
         let key = key.to_owned();
-        self.read(move |node| kv::get(node, &key)).await
+        self.read(move |node| kv::get(node, &key, consistency)).await
     }
 
     async fn kv_list(
@@ -210,10 +204,18 @@ impl NodeApi for Api {
         page: PageRequest,
         consistency: Consistency,
     ) -> Result<Page<KvEntry>, ApiError> {
-        refuse_certified(consistency, "values")?;
         self.settle(consistency).await?;
         let prefix = prefix.to_owned();
-        self.read(move |node| kv::list(node, &prefix, &page)).await
+        self.read(move |node| kv::list(node, &prefix, &page, consistency)).await
+    }
+
+    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
+        let key = key.to_owned();
+        self.read(move |node| proofs::prove(node, &key)).await
+    }
+
+    async fn handovers(&self, from: Epoch) -> Result<Handovers, ApiError> {
+        self.read(move |node| proofs::handovers(node, from)).await
     }
 
     async fn block(&self, height: Option<Height>) -> Result<BlockDetail, ApiError> {

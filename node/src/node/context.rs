@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::admission::Admission;
 use super::batches::BatchPool;
+use super::certified::CertifiedState;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
 use super::read_index::ReadIndex;
@@ -29,6 +30,8 @@ pub struct NodeContext {
     pub kv: Arc<dyn KvStore>,
     pub log: LogReader,
     pub ledger: Arc<RwLock<Ledger>>,
+    /// The newest state that a quorum vouches for.
+    pub certified: Arc<CertifiedState>,
     pub pool: Arc<BatchPool>,
     pub mempool: Arc<Mempool>,
     pub hub: Arc<WatchHub>,

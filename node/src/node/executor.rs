@@ -12,15 +12,17 @@ use aegis_p2p::{MAX_GOSSIP_BYTES, Network, Topic};
 use aegis_rpc::api::WatchEvent;
 use aegis_store::{CommittedLog, KvStore, Op, Table};
 use aegis_types::{Canonical, CommittedBlock, ValidatorId};
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use super::batches::BatchPool;
+use super::certified::CertifiedState;
 use super::closings;
 use super::driver::{DecidedBlock, ExecutedInput, gauge_value};
+use super::handovers;
 use super::mempool::Mempool;
-use super::state::{self, IndexedProposal, Standing, StateView};
+use super::state::{self, IndexedProposal, Standing};
 use super::telemetry::Telemetry;
 use super::watch::{self as hub, WatchHub};
 
@@ -39,6 +41,8 @@ pub struct Execution {
     pub ledger: Arc<RwLock<Ledger>>,
     pub kv: Arc<dyn KvStore>,
     pub standing: Standing,
+    /// The newest state that a quorum vouches for.
+    pub certified: Arc<CertifiedState>,
 }
 
 /// What executing a block yielded, besides what was written.
@@ -54,7 +58,7 @@ impl Execution {
     /// # Errors
     /// When the store fails or the block does not follow: both end the node. The ledger may be ahead of the store then.
     pub fn execute(&mut self, block: &CommittedBlock) -> anyhow::Result<ExecutedBlock> {
-        let Self { ledger, kv, standing } = self;
+        let Self { kv, standing, certified, .. } = self;
         let header = &block.header;
         if header.parent != standing.digest {
             bail!(
@@ -65,12 +69,9 @@ impl Execution {
                 standing.digest
             );
         }
-        // Released before the commit: until then readers find a store that is one block behind the ledger. What they ask,
-        // whether a proposal may be admitted, was as uncertain a moment earlier; the block that orders it decides.
-        let applied = ledger
-            .write()
-            .map_err(|_| anyhow!("a panic left the ledger half changed"))?
-            .apply(&StateView(kv.as_ref()), block)?;
+        // Until the commit, readers find a store that is one block behind the ledger. What they ask, whether a proposal may
+        // be admitted, was as uncertain a moment earlier; the block that orders it decides.
+        let applied = certified.apply(block)?;
         let next_epoch = applied.next_epoch.clone().map(|next| aegis_consensus::NextEpoch {
             validators: next.validators,
             parameters: next.parameters,
@@ -93,10 +94,12 @@ impl Execution {
         ops.extend(closings::ops(applied.height, &closings));
         if after.origin != standing.origin {
             ops.push(state::validators_op(&after.epoch.validators));
+            ops.extend(handovers::row_of(block, &after.epoch.validators));
         }
         ops.push(state::standing_op(&after));
         kv.commit(&ops).context("the state store cannot be written")?;
         *standing = after;
+        certified.advance(block)?;
         let watch_events = hub::block_events(block, &rows, applied.state_root, &closings)?;
         Ok(ExecutedBlock { receipts: applied.receipts, events: applied.events, watch_events })
     }

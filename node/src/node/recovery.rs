@@ -18,8 +18,10 @@ use anyhow::{Context as _, bail};
 use tracing::{info, warn};
 
 use super::batches::{BatchPool, HeldBatch, Offer, Taken};
+use super::certified::CertifiedState;
 use super::clock::Clock;
 use super::executor::Execution;
+use super::handovers;
 use super::journal::{Entry, JournalId};
 use super::state::{self, Standing, StateView};
 use crate::home::Home;
@@ -311,7 +313,8 @@ fn load(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Option<Execu
     if computed != recorded {
         return Err(WrongRoot { computed, recorded }.into());
     }
-    Ok(Some(Execution { ledger: Arc::new(RwLock::new(ledger)), kv: kv.clone(), standing }))
+    handovers::check_complete(kv.as_ref(), standing.epoch.validators.epoch())?;
+    Ok(Some(begin(kv, ledger, standing)?))
 }
 
 /// Empties a state store and writes the genesis into it.
@@ -333,7 +336,13 @@ pub fn start_over(kv: &Arc<dyn KvStore>, genesis: &Genesis) -> anyhow::Result<Ex
     ops.push(state::standing_op(&standing));
     kv.commit(&ops)?;
     kv.flush()?;
-    Ok(Execution { ledger: Arc::new(RwLock::new(ledger)), kv: kv.clone(), standing })
+    begin(kv, ledger, standing)
+}
+
+fn begin(kv: &Arc<dyn KvStore>, ledger: Ledger, standing: Standing) -> anyhow::Result<Execution> {
+    let ledger = Arc::new(RwLock::new(ledger));
+    let certified = Arc::new(CertifiedState::new(kv.clone(), ledger.clone())?);
+    Ok(Execution { ledger, kv: kv.clone(), standing, certified })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! | index | `i` proposal id | height, position |
 //! | index | `r` height | state root after the block |
 //! | index | `v` epoch | the epoch's validator set |
+//! | index | `h` epoch | the handover that ended the epoch |
 //! | index | `c` height number | one of the votes that ended at the height: its opening, and what ended it |
 //! | index | `b` batch digest | nothing: the batch is executed |
 //! | meta | `genesis` | the genesis hash |
@@ -192,7 +193,8 @@ pub struct DamagedRow {
 }
 
 impl DamagedRow {
-    fn because<E: std::fmt::Display>(row: &'static str) -> impl Fn(E) -> Self {
+    /// A damage of `row`, for the reason that the result is given.
+    pub fn because<E: std::fmt::Display>(row: &'static str) -> impl Fn(E) -> Self {
         move |reason| Self { row, reason: format!("{reason:#}") }
     }
 }

@@ -1,5 +1,6 @@
 //! A chain of blocks for tests. Its certificates have no signatures: execution does not look at them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aegis_store::{KvStore, MemoryKv};
@@ -16,6 +17,8 @@ pub struct Chain {
     pub key: Keypair,
     pub genesis: Genesis,
     pub blocks: Vec<CommittedBlock>,
+    /// The state roots after blocks, where a test keeps them.
+    pub roots: BTreeMap<Height, Hash>,
 }
 
 impl Chain {
@@ -28,7 +31,7 @@ impl Chain {
             validators: ValidatorSet::new(Epoch(0), vec![member]).unwrap(),
             parameters: Parameters::default(),
         };
-        Self { key, genesis, blocks: Vec::new() }
+        Self { key, genesis, blocks: Vec::new(), roots: BTreeMap::new() }
     }
 
     /// A state at the genesis, in memory.
@@ -66,14 +69,24 @@ impl Chain {
             validators_hash: self.genesis.validators.hash(),
             kind: BlockKind::Normal,
         };
-        let digest = header.digest();
-        let content =
-            VoteContent { kind: VoteKind::Commit, epoch: Epoch(0), view: View::ZERO, height, digest };
-        let block =
-            CommittedBlock { header, certificate: Certificate { content, signatures: Vec::new() }, batches };
+        let block = certify(header, batches);
         self.blocks.push(block.clone());
         block
     }
+
+    /// Puts another header in the place of the newest block's.
+    pub fn replace_newest(&mut self, block: CommittedBlock) -> CommittedBlock {
+        let block = certify(block.header, block.batches);
+        self.blocks.pop();
+        self.blocks.push(block.clone());
+        block
+    }
+}
+
+fn certify(header: Header, batches: Vec<Batch>) -> CommittedBlock {
+    let (height, digest) = (header.height, header.digest());
+    let content = VoteContent { kind: VoteKind::Commit, epoch: Epoch(0), view: View::ZERO, height, digest };
+    CommittedBlock { header, certificate: Certificate { content, signatures: Vec::new() }, batches }
 }
 
 /// Sets a key.

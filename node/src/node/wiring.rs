@@ -179,6 +179,7 @@ impl Parts {
             kv: execution.kv.clone(),
             log: log.reader(),
             ledger: execution.ledger.clone(),
+            certified: execution.certified.clone(),
             pool: Arc::new(pool),
             mempool: Arc::new(Mempool::new(consensus.pending_proposals, consensus.pending_bytes.bytes())),
             hub: Arc::new(WatchHub::new()),

@@ -1,6 +1,6 @@
 //! The trait that a node implements.
 
-use aegis_types::{Height, ProposalId};
+use aegis_types::{Epoch, Height, ProposalId};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
@@ -12,6 +12,7 @@ use super::health::{NetworkStatus, Readiness};
 use super::kv::KvEntry;
 use super::page::{Page, PageRequest};
 use super::peer::Peer;
+use super::proof::{Handovers, KvProof};
 use super::proposal::{ProposalDetail, ProposalFilter, ProposalSummary};
 use super::status::Status;
 use super::submit::{Submission, Submit, Wait};
@@ -119,6 +120,20 @@ pub trait NodeApi: Send + Sync + 'static {
         page: PageRequest,
         consistency: Consistency,
     ) -> Result<Page<KvEntry>, ApiError>;
+
+    /// What a key has in the newest certified state, with the proof of it; also of a key that does not exist.
+    ///
+    /// # Errors
+    /// `not_ready` while no state is certified, `too_large` for a key whose proof would be, `invalid_argument` for one that
+    /// cannot exist.
+    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError>;
+
+    /// How `from` and the epochs after it ended, at most [`Handover::PAGE_MAX`](aegis_types::Handover::PAGE_MAX) of them;
+    /// none when `from` has not ended.
+    ///
+    /// # Errors
+    /// `unavailable` while the node starts or stops.
+    async fn handovers(&self, from: Epoch) -> Result<Handovers, ApiError>;
 
     /// A committed block; the newest one for `None`.
     ///

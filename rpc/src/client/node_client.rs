@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-use aegis_types::{Height, ProposalId};
+use aegis_types::{Epoch, Height, ProposalId};
 
 use super::config::ClientConfig;
 use super::error::ClientError;
 use super::transport::Transport;
 use super::watch::{self, ClientWatch};
 use crate::api::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Health, KvEntry, NetworkStatus, Page,
-    PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness,
-    Status, Submission, Submit, SubmitJson, Validators, VoteRequest, Wait, WatchRequest,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, Health, KvEntry, KvProof,
+    NetworkStatus, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
+    ProposalSummary, Readiness, Status, Submission, Submit, SubmitJson, Validators, VoteRequest, Wait,
+    WatchRequest,
 };
 
 /// A client of one node. Keeps connections between calls.
@@ -186,6 +187,22 @@ impl Client {
         query.push(("prefix", prefix.to_owned()));
         query.extend(self.consistency_query());
         self.transport.get(&["v1", "kv"], &query).await
+    }
+
+    /// What a key has in the newest certified state, with the proof of it, which is not checked here.
+    ///
+    /// # Errors
+    /// As all calls; `not_ready` in the moment before a node that has just started knows a certified state.
+    pub async fn kv_proof(&self, key: &str) -> Result<KvProof, ClientError> {
+        self.transport.get(&["v1", "proofs", "kv"], &[("key", key.to_owned())]).await
+    }
+
+    /// How `from` and the epochs after it ended; not checked here.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn handovers(&self, from: Epoch) -> Result<Handovers, ClientError> {
+        self.transport.get(&["v1", "handovers"], &[("from_epoch", from.to_string())]).await
     }
 
     /// A committed block; the newest one for `None`.

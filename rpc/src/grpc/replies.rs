@@ -5,9 +5,9 @@ use prost::Message;
 
 use crate::api::{
     ApiError, BlockDetail, BlockProposal, CastVote, CertificateInfo, Change, Direction, ErrorCode,
-    EvidenceInfo, HistoryEntry, KvEntry, NetworkStatus, Outcome, Page, ParameterInfo, Peer, PendingValidator,
-    ProposalDetail, ProposalState, ProposalSummary, Role, Status, Submission, SubmissionState, Tally,
-    ValidatorInfo, Validators, WatchEvent,
+    EvidenceInfo, Handovers, HistoryEntry, KvEntry, KvProof, NetworkStatus, Outcome, Page, ParameterInfo,
+    Peer, PendingValidator, ProposalDetail, ProposalState, ProposalSummary, Role, Status, Submission,
+    SubmissionState, Tally, ValidatorInfo, Validators, WatchEvent,
 };
 use crate::proto;
 
@@ -343,6 +343,28 @@ impl From<Page<KvEntry>> for proto::ListValuesResponse {
         Self {
             items: page.items.into_iter().map(Into::into).collect(),
             next_cursor: page.next_cursor.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<KvProof> for proto::KvProof {
+    fn from(proof: KvProof) -> Self {
+        Self {
+            key: proof.key,
+            height: proof.height.0,
+            epoch: proof.epoch.0,
+            record: proof.record_base64.map(|record| record.0),
+            proof: proof.proof_base64.0,
+            certified_header: proof.certified_header_base64.0,
+        }
+    }
+}
+
+impl From<Handovers> for proto::ListHandoversResponse {
+    fn from(handovers: Handovers) -> Self {
+        Self {
+            handovers: handovers.handovers_base64.into_iter().map(|handover| handover.0).collect(),
+            next_epoch: handovers.next_epoch.map(|epoch| epoch.0),
         }
     }
 }

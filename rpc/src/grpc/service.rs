@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aegis_types::Height;
+use aegis_types::{Epoch, Height};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
@@ -149,6 +149,19 @@ impl Node for NodeService {
         let consistency = consistency(message.consistency).map_err(to_status)?;
         let page = page(message.cursor, message.limit);
         reply(self.operations.kv_list(caller, &message.prefix, page, consistency).await)
+    }
+
+    async fn get_proof(&self, request: Request<proto::GetProofRequest>) -> Reply<proto::KvProof> {
+        let caller = caller(&request);
+        reply(self.operations.kv_proof(caller, &request.into_inner().key).await)
+    }
+
+    async fn list_handovers(
+        &self,
+        request: Request<proto::ListHandoversRequest>,
+    ) -> Reply<proto::ListHandoversResponse> {
+        let caller = caller(&request);
+        reply(self.operations.handovers(caller, Epoch(request.into_inner().from_epoch)).await)
     }
 
     async fn get_block(&self, request: Request<proto::GetBlockRequest>) -> Reply<proto::BlockDetail> {

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Document};
-use super::{agreed, blocks, kv, node, probes, proposals, watch};
+use super::{agreed, blocks, kv, node, probes, proofs, proposals, watch};
 use crate::api::{ApiError, ErrorCode};
 use crate::problem::Problem;
 use crate::server::Operations;
@@ -40,6 +40,8 @@ pub(super) fn documented_routes() -> OpenApiRouter<Arc<Operations>> {
         .routes(routes!(proposals::vote))
         .routes(routes!(kv::list))
         .routes(routes!(kv::get_value))
+        .routes(routes!(proofs::prove_value))
+        .routes(routes!(proofs::list_handovers))
         .routes(routes!(blocks::get_latest))
         .routes(routes!(blocks::get_block))
         .routes(routes!(watch::watch))

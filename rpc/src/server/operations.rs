@@ -4,16 +4,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aegis_types::{Height, Limits, ProposalId};
+use aegis_types::{Epoch, Height, Limits, ProposalId};
 use tokio::sync::{Semaphore, TryAcquireError, watch};
 
 use super::entry::Caller;
 use super::pace::paced;
 use crate::api::submit::check_timeout;
 use crate::api::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, KvEntry, NetworkStatus, NodeApi, Page,
-    PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness,
-    Status, Submission, Submit, Validators, VoteRequest, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
+    NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
+    ProposalSummary, Readiness, Status, Submission, Submit, Validators, VoteRequest, WatchRequest,
+    WatchStream,
 };
 use crate::config::RpcLimits;
 
@@ -136,6 +137,15 @@ impl Operations {
             ));
         }
         self.read(caller, self.api.kv_list(prefix, page, consistency)).await
+    }
+
+    pub(crate) async fn kv_proof(&self, caller: Caller, key: &str) -> Result<KvProof, ApiError> {
+        aegis_types::proposal::check_key(key)?;
+        self.read(caller, self.api.kv_proof(key)).await
+    }
+
+    pub(crate) async fn handovers(&self, caller: Caller, from: Epoch) -> Result<Handovers, ApiError> {
+        self.read(caller, self.api.handovers(from)).await
     }
 
     pub(crate) async fn block(

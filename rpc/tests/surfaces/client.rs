@@ -62,7 +62,12 @@ async fn keys_with_any_signs_find_their_way() {
     ] {
         assert_eq!(client.kv_get(key).await.unwrap(), fake_node::entry(key), "{key}");
         assert_eq!(client.kv_list(key, PageRequest::default()).await.unwrap().items[0].key, key);
+        assert_eq!(client.kv_proof(key).await.unwrap(), fake_node::proof(key), "{key}");
     }
+    assert_eq!(
+        client.handovers(aegis_types::Epoch(7)).await.unwrap().next_epoch,
+        Some(aegis_types::Epoch(9))
+    );
     assert_eq!(code(client.kv_get("absent").await), ErrorCode::NotFound);
 }
 

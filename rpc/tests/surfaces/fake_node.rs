@@ -236,6 +236,17 @@ pub fn entry(key: &str) -> KvEntry {
     }
 }
 
+pub fn proof(key: &str) -> KvProof {
+    KvProof {
+        key: key.into(),
+        height: Height(NEWEST - 1),
+        epoch: Epoch(3),
+        record_base64: (key != "absent").then(|| EncodedBytes(vec![0xff, 0x00])),
+        proof_base64: EncodedBytes(vec![1]),
+        certified_header_base64: EncodedBytes(vec![2]),
+    }
+}
+
 pub fn block(height: u64) -> BlockDetail {
     BlockDetail {
         digest: header(height).digest(),
@@ -395,6 +406,18 @@ impl NodeApi for FakeNode {
         let keys = [prefix.to_owned(), format!("{prefix}/b")];
         let items = keys.iter().take(page.limit as usize).map(|key| entry(key)).collect();
         Ok(Page { items, next_cursor: None })
+    }
+
+    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
+        if key == "too early" {
+            return Err(ApiError::new(ErrorCode::NotReady, "no state is certified"));
+        }
+        Ok(proof(key))
+    }
+
+    async fn handovers(&self, from: Epoch) -> Result<Handovers, ApiError> {
+        let handovers_base64 = vec![EncodedBytes(vec![from.0 as u8]), EncodedBytes(vec![0xff])];
+        Ok(Handovers { handovers_base64, next_epoch: Some(Epoch(from.0 + 2)) })
     }
 
     async fn block(&self, height: Option<Height>) -> Result<BlockDetail, ApiError> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::fake_node::KNOWN;
 use crate::fixture::{Fixture, start};
 
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 20] = [
     "/api/health",
     "/api/network/status",
     "/livez",
@@ -16,10 +16,12 @@ const PATHS: [&str; 18] = [
     "/v1/blocks/latest",
     "/v1/blocks/{height}",
     "/v1/evidence",
+    "/v1/handovers",
     "/v1/kv",
     "/v1/kv/{key}",
     "/v1/parameters",
     "/v1/peers",
+    "/v1/proofs/kv",
     "/v1/proposals",
     "/v1/proposals/{id}",
     "/v1/proposals/{id}/votes",
@@ -28,7 +30,8 @@ const PATHS: [&str; 18] = [
 ];
 
 fn with_parameters(path: &str) -> String {
-    path.replace("{id}", &KNOWN.to_string()).replace("{key}", "a").replace("{height}", "12")
+    let path = path.replace("{id}", &KNOWN.to_string()).replace("{key}", "a").replace("{height}", "12");
+    if path == "/v1/proofs/kv" { path + "?key=a" } else { path }
 }
 
 async fn document(server: &Fixture) -> Value {

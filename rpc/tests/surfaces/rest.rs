@@ -50,6 +50,28 @@ async fn values_are_shown_as_text_when_they_are_text() {
 }
 
 #[tokio::test]
+async fn proofs_are_given_for_every_key_whether_it_exists_or_not() {
+    let server = start().await;
+    let found = server.get("/v1/proofs/kv?key=a%2Fb%3F").await.json();
+    assert_eq!(
+        (&found["key"], &found["height"], &found["epoch"]),
+        (&json!("a/b?"), &json!(NEWEST - 1), &json!(3))
+    );
+    assert_eq!((&found["record_base64"], &found["proof_base64"]), (&json!("/wA="), &json!("AQ==")));
+    let absent = server.get("/v1/proofs/kv?key=absent").await.json();
+    assert_eq!((absent.get("record_base64"), &absent["certified_header_base64"]), (None, &json!("Ag==")));
+    let early = server.get("/v1/proofs/kv?key=too+early").await;
+    early.problem(503, "not_ready");
+    server.get("/v1/proofs/kv?key=").await.problem(400, "invalid_argument");
+    let handovers = server.get("/v1/handovers").await.json();
+    assert_eq!(
+        (&handovers["handovers_base64"], &handovers["next_epoch"]),
+        (&json!(["AA==", "/w=="]), &json!(2))
+    );
+    assert_eq!(server.get("/v1/handovers?from_epoch=5").await.json()["handovers_base64"][0], "BQ==");
+}
+
+#[tokio::test]
 async fn proposals_are_listed_by_filter_and_page() {
     let server = start().await;
     let all = server.get("/v1/proposals").await.json();

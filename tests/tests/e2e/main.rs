@@ -6,4 +6,6 @@ mod agreement;
 mod cluster;
 mod joining;
 mod membership;
+mod proofs;
+mod reads;
 mod refusals;

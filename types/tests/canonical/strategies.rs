@@ -1,9 +1,11 @@
 //! Generated values of every type that has a canonical encoding.
 
+use aegis_types::state_tree::Leaf;
 use aegis_types::{
-    AccountId, Batch, BatchRef, BlockKind, Certificate, CommittedBlock, Epoch, Executed, Genesis, Hash,
-    Header, Height, Keypair, Member, Parameter, Parameters, Proposal, ProposalBody, Signature, ValidatorId,
-    ValidatorSet, View, Vote, VoteContent, VoteKind, Weight,
+    AccountId, Batch, BatchRef, BlockKind, Certificate, CertifiedHeader, CommittedBlock, Epoch, Executed,
+    Genesis, Handover, Hash, Header, Height, Keypair, KvRecord, Member, Parameter, Parameters, Proposal,
+    ProposalBody, Signature, StateProof, ValidatorId, ValidatorSet, View, Vote, VoteContent, VoteKind,
+    Weight,
 };
 use proptest::prelude::*;
 
@@ -208,4 +210,28 @@ pub fn genesis() -> impl Strategy<Value = Genesis> {
             parameters,
         },
     )
+}
+
+pub fn certified_header() -> impl Strategy<Value = CertifiedHeader> {
+    (header(), certificate()).prop_map(|(header, certificate)| CertifiedHeader { header, certificate })
+}
+
+pub fn handover() -> impl Strategy<Value = Handover> {
+    (certified_header(), validator_set()).prop_map(|(block, next)| Handover { block, next })
+}
+
+pub fn kv_record() -> impl Strategy<Value = KvRecord> {
+    (number(), number(), value()).prop_map(|(version, height, value)| KvRecord {
+        version: version.max(1),
+        height: Height(height),
+        value,
+    })
+}
+
+pub fn state_proof() -> impl Strategy<Value = StateProof> {
+    let leaves = prop::collection::btree_map(any::<[u8; 32]>(), any::<[u8; 32]>(), 0..6);
+    (leaves, any::<[[u8; 32]; 16]>()).prop_map(|(leaves, siblings)| StateProof {
+        leaves: leaves.into_iter().map(|(key, value)| Leaf { key: Hash(key), value: Hash(value) }).collect(),
+        siblings: siblings.map(Hash),
+    })
 }

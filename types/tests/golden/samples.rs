@@ -1,9 +1,10 @@
 //! The values whose encodings are pinned: made from fixed seeds, with every field away from its default where it can be.
 
+use aegis_types::state_tree::Leaf;
 use aegis_types::{
-    Batch, BlockKind, Canonical, Certificate, ChainId, CommittedBlock, Domain, Epoch, Executed, Genesis,
-    Hash, Header, Height, Keypair, Member, Parameter, Parameters, Proposal, ProposalBody, ValidatorSet, View,
-    Vote, VoteContent, VoteKind, Weight,
+    Batch, BlockKind, Canonical, Certificate, CertifiedHeader, ChainId, CommittedBlock, Domain, Epoch,
+    Executed, Genesis, Handover, Hash, Header, Height, Keypair, KvRecord, Member, Parameter, Parameters,
+    Proposal, ProposalBody, StateProof, ValidatorSet, View, Vote, VoteContent, VoteKind, Weight,
 };
 
 /// 2026-01-01T00:00:00Z.
@@ -172,6 +173,33 @@ pub fn committed_block() -> CommittedBlock {
 pub fn empty_block() -> CommittedBlock {
     let header = first_header();
     CommittedBlock { certificate: certificate(&header), header, batches: Vec::new() }
+}
+
+pub fn kv_record() -> KvRecord {
+    KvRecord { version: 300, height: Height(70_000), value: vec![0x00, 0xff, 0x80] }
+}
+
+/// Two leaves, and siblings that are all different.
+pub fn state_proof() -> StateProof {
+    let leaves = vec![
+        Leaf { key: Hash([0x31; 32]), value: Hash([0x41; 32]) },
+        Leaf { key: Hash([0x32; 32]), value: Hash([0x42; 32]) },
+    ];
+    let mut level = 0;
+    let siblings = [(); 16].map(|()| {
+        level += 1;
+        Hash([level; 32])
+    });
+    StateProof { leaves, siblings }
+}
+
+/// The first epoch's end.
+pub fn handover() -> Handover {
+    let member = |n| Member { validator: keypair(n).validator_id(), weight: Weight(7) };
+    let next = ValidatorSet::new(Epoch(1), (1..=4).map(member).collect()).expect("the sample is a valid set");
+    let kind = BlockKind::Handover { next_validators_hash: next.hash() };
+    let header = Header { kind, batches: Vec::new(), ..header() };
+    Handover { block: CertifiedHeader { certificate: certificate(&header), header }, next }
 }
 
 /// What every reader of a golden file must find again in its bytes.

@@ -1,7 +1,10 @@
 //! `aegis kv get`
 
+use std::path::PathBuf;
+
 use clap::Args;
 
+use super::prove;
 use crate::cli::freshness::Freshness;
 use crate::cli::output::{is_terminal, printable, write_bytes};
 use crate::cli::session::Session;
@@ -14,14 +17,26 @@ pub struct Get {
     key: String,
     #[command(flatten)]
     freshness: Freshness,
+    /// Print the newest certified value, or that there is none, with its proof and certificate, and check them
+    #[arg(long, conflicts_with = "consistency")]
+    prove: bool,
+    /// Also write the proof into a file, for `aegis verify`
+    #[arg(long, value_name = "FILE", requires = "prove")]
+    file: Option<PathBuf>,
+    /// The network's genesis, which the check trusts [default: the home's]
+    #[arg(long, value_name = "FILE", requires = "prove")]
+    genesis: Option<PathBuf>,
 }
 
 impl Get {
     /// Prints it.
     ///
     /// # Errors
-    /// When no node answers or there is no such key.
+    /// When no node answers, there is no such key, or what was to be proved is not.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
+        if self.prove {
+            return prove::run(global, &self.key, self.file.as_deref(), self.genesis.as_deref()).await;
+        }
         let session = Session::open(global)?.reading(self.freshness.consistency());
         let entry = session.client.kv_get(&self.key).await.map_err(|error| session.failure(error))?;
         if session.output.is_json() {
