@@ -83,6 +83,7 @@ fn numbers(observation: &Observation) -> Vec<u64> {
             vec![22, *node as u64, number(&Hash(peer.0)), epoch.0]
         }
         Observation::Measured { node, votes, kept, .. } => vec![23, *node as u64, *votes, *kept],
+        Observation::ReadIndex { node, height } => vec![24, *node as u64, height.0],
     }
 }
 
@@ -127,6 +128,9 @@ fn text(observation: &Observation) -> String {
         }
         Observation::Measured { node, votes, kept, .. } => {
             format!("{node} holds {votes} votes and {kept} messages for later")
+        }
+        Observation::ReadIndex { node, height } => {
+            format!("{node} says that it has committed up to h{height}")
         }
     }
 }
