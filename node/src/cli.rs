@@ -11,6 +11,7 @@ mod block;
 mod completion;
 mod config;
 mod failure;
+mod freshness;
 mod init;
 mod keys;
 mod kv;

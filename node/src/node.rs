@@ -14,6 +14,7 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
+//! | `read_index` | linearizable reads without the log |
 //! | `snapshot`, `state_sync` | certified states for those who join, and taking one over |
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
@@ -48,6 +49,7 @@ pub mod lost_votes;
 mod mempool;
 mod prune;
 mod reactions;
+mod read_index;
 mod read_only;
 mod recovery;
 mod regain;

@@ -173,6 +173,8 @@ pub struct Engine {
     /// How many votes of each validator were shown to the others in this epoch.
     testified: BTreeMap<ValidatorId, u32>,
     last_voted: BTreeMap<ValidatorId, Height>,
+    /// The highest height for which this validator ever voted Commit, in any epoch and view, as far as its journal reaches.
+    committing: Height,
     /// Own votes for heights that are not yet executed, for the journal's checkpoint.
     promises: BTreeMap<Height, Vec<Record>>,
     /// Own promises of epochs that this engine has not entered since its restart.
@@ -256,6 +258,14 @@ impl Engine {
     /// The height of the newest committed block.
     pub fn height(&self) -> Height {
         self.tip.height
+    }
+
+    /// The highest height for which this node has voted Commit, or its tip if that is higher.
+    ///
+    /// Nothing above it can have been acknowledged to anyone with this node's help: that is what linearizable reads rest on.
+    /// It never falls while the engine lives. Publish it after the records are durable and *before* messages are sent.
+    pub fn committing(&self) -> Height {
+        self.committing.max(self.tip.height)
     }
 
     /// The validator set of the current epoch.

@@ -183,6 +183,7 @@ impl Engine {
         let vote = self.sign_vote(VoteContent { kind: VoteKind::Commit, ..content });
         let block = PreparedBlock { header: header.clone(), certificate: certificate.clone() };
         self.prepared.insert(height, block);
+        self.committing = self.committing.max(height);
         self.promise(height, Record::Committing { header, certificate, vote: vote.clone() });
         self.count_own(&vote);
         if let Some(slot) = self.slots.get_mut(&height) {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aegis_rpc::{ApiError, Client, ClientConfig, ClientError, ErrorCode};
+use aegis_rpc::{ApiError, Client, ClientConfig, ClientError, Consistency, ErrorCode};
 use aegis_types::{Domain, Keypair};
 
 use super::failure::{Exit, Failure};
@@ -53,6 +53,12 @@ impl Session {
         };
         let client = Client::connect(config).map_err(|error| explain(error, &url))?;
         Ok(Self { client, url, output: global.output(), home })
+    }
+
+    /// The same conversation, with reads as fresh as asked.
+    #[must_use]
+    pub fn reading(self, consistency: Consistency) -> Self {
+        Self { client: self.client.reading(consistency), ..self }
     }
 
     /// Turns an error of the client into a failure.

@@ -7,7 +7,8 @@
 //! journal of that name has lost what it voted for: it must not vote, however empty its data folder is.
 //!
 //! A checkpoint drops the votes for executed blocks. It says up to which block, so that a node whose committed log has become
-//! shorter does not vote there again.
+//! shorter does not vote there again; and it keeps the highest height that they were for: linearizable reads of others rest
+//! on it, also when the committed log is set aside and fetched again.
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ const RECORD: u8 = 1;
 const BATCH: u8 = 2;
 const FOUNDED: u8 = 3;
 const FLOOR: u8 = 5;
+const COMMITTING: u8 = 4;
 
 /// The name of a journal: random, so that no two journals share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum Entry {
     Founded(JournalId),
     /// Where votes may be cast: those below may be forgotten. The last one counts.
     Floor(VoteFloor),
+    /// No Commit of this node that the journal has dropped was for a greater height.
+    Committing(Height),
 }
 
 impl Entry {
@@ -50,6 +54,7 @@ impl Entry {
             Self::Floor(floor) => {
                 tagged(FLOOR, &[floor.epoch.0.to_be_bytes(), floor.height.0.to_be_bytes()].concat())
             }
+            Self::Committing(height) => tagged(COMMITTING, &height.0.to_be_bytes()),
         }
     }
 
@@ -72,6 +77,9 @@ impl Entry {
                 Ok(Self::Floor(VoteFloor { epoch, height: Height(height) }))
             }
             Some((&FOUNDED, id)) => Ok(Self::Founded(JournalId(id.try_into().context(HELP)?))),
+            Some((&COMMITTING, height)) => {
+                Ok(Self::Committing(Height(u64::from_be_bytes(height.try_into().context(HELP)?))))
+            }
             Some(_) | None => bail!(HELP),
         }
     }

@@ -43,6 +43,8 @@ pub async fn answer(node: &Arc<NodeContext>, from: ValidatorId, request: Bytes) 
         Question::Snapshot(question) => {
             Answer::Snapshot(super::snapshot::serve::answer(node, question).await?)
         }
+        // Read now, after the question came: an older value would break what the reader relies on.
+        Question::ReadIndex => Answer::ReadIndex(*node.committing.borrow()),
     };
     Some(answer.encode())
 }

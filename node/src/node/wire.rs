@@ -48,6 +48,8 @@ pub enum Question {
     Forward(Bytes),
     /// Something about snapshots.
     Snapshot(SnapshotQuestion),
+    /// "What is the highest height that you ever helped to commit?"
+    ReadIndex,
 }
 
 /// An answer.
@@ -68,6 +70,8 @@ pub enum Answer {
     Forwarded(Option<String>),
     /// Something about snapshots.
     Snapshot(SnapshotAnswer),
+    /// The highest height for which a Commit was cast, or the tip, as it was after the question had come.
+    ReadIndex(Height),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -122,11 +126,13 @@ enum WireQuestion {
     Forward(Bytes),
     #[prost(message, tag = "10")]
     Snapshot(SnapshotQuestionMessage),
+    #[prost(message, tag = "16")]
+    ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct QuestionMessage {
-    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 10")]
+    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 10, 16")]
     kind: Option<WireQuestion>,
 }
 
@@ -142,11 +148,13 @@ enum WireAnswer {
     Forwarded(Text),
     #[prost(message, tag = "10")]
     Snapshot(SnapshotAnswerMessage),
+    #[prost(message, tag = "16")]
+    ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct AnswerMessage {
-    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 10")]
+    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 10, 16")]
     kind: Option<WireAnswer>,
 }
 
@@ -216,6 +224,7 @@ impl Question {
             Self::Batches(digests) => WireQuestion::Batches(digests.as_slice().into()),
             Self::Forward(proposal) => WireQuestion::Forward(proposal.clone()),
             Self::Snapshot(question) => WireQuestion::Snapshot(question.into()),
+            Self::ReadIndex => WireQuestion::ReadIndex(Numbers { first: 0, second: 0 }),
         };
         QuestionMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -235,6 +244,7 @@ impl Question {
             WireQuestion::Batches(digests) => Self::Batches(hashes(digests)?),
             WireQuestion::Forward(proposal) => Self::Forward(proposal),
             WireQuestion::Snapshot(question) => Self::Snapshot(question.try_into()?),
+            WireQuestion::ReadIndex(_) => Self::ReadIndex,
         })
     }
 }
@@ -248,6 +258,7 @@ impl Answer {
             Self::Batches(items) => WireAnswer::Batches(Items { items: items.clone() }),
             Self::Forwarded(error) => WireAnswer::Forwarded(Text { text: error.clone() }),
             Self::Snapshot(answer) => WireAnswer::Snapshot(answer.into()),
+            Self::ReadIndex(height) => WireAnswer::ReadIndex(Numbers { first: height.0, second: 0 }),
         };
         AnswerMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -266,6 +277,7 @@ impl Answer {
             WireAnswer::Batches(items) => Self::Batches(items.items),
             WireAnswer::Forwarded(error) => Self::Forwarded(error.text),
             WireAnswer::Snapshot(answer) => Self::Snapshot(answer.try_into()?),
+            WireAnswer::ReadIndex(answer) => Self::ReadIndex(Height(answer.first)),
         })
     }
 }
@@ -288,6 +300,7 @@ mod tests {
             Question::Batches(digests),
             Question::Forward(Bytes::from_static(b"proposal")),
             Question::Snapshot(SnapshotQuestion::Offers),
+            Question::ReadIndex,
         ];
         for question in questions {
             assert_eq!(Question::decode(question.encode()).unwrap(), question);
@@ -299,6 +312,7 @@ mod tests {
             Answer::Forwarded(None),
             Answer::Forwarded(Some("refused".into())),
             Answer::Snapshot(SnapshotAnswer::Part(None)),
+            Answer::ReadIndex(Height(7)),
         ];
         for answer in answers {
             assert_eq!(Answer::decode(answer.encode()).unwrap(), answer);

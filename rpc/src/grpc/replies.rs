@@ -342,6 +342,9 @@ impl From<KvEntry> for proto::KvEntry {
             version: entry.version,
             modified_height: entry.modified_height.0,
             read_height: entry.read_height.0,
+            certified: entry
+                .certified
+                .map(|at| proto::CertifiedAt { agreed_time_ms: at.agreed_time_ms, age_ms: at.age_ms }),
         }
     }
 }

@@ -11,6 +11,15 @@ use super::memory;
 #[path = "../../../node/src/node/wire.rs"]
 mod wire;
 
+#[allow(dead_code, reason = "the node uses all of it")]
+#[path = "../../../node/src/node/snapshot"]
+mod snapshot {
+    pub mod chunk;
+    pub mod manifest;
+    pub mod question;
+}
+
+use snapshot::question::{SnapshotAnswer, SnapshotQuestion};
 use wire::{Answer, DIGESTS_MAX, PayloadFrame, Question};
 
 /// What decodes is read back from its own encoding, and its lists are within their bounds.
@@ -55,6 +64,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Question::Blocks { first: Height(3), last: Height(u64::MAX) },
         Question::Batches(digests),
         Question::Forward(item.clone()),
+        Question::Snapshot(SnapshotQuestion::Offers),
+        Question::ReadIndex,
     ];
     let answers = [
         Answer::Tip { epoch: Epoch(2), height: Height(300) },
@@ -63,6 +74,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Answer::Blocks(vec![Bytes::new(); 2_000]),
         Answer::Forwarded(None),
         Answer::Forwarded(Some("refused".into())),
+        Answer::Snapshot(SnapshotAnswer::Part(None)),
+        Answer::ReadIndex(Height(7)),
     ];
     let tagged = |tag: u8, encoding: Bytes| [&[tag], &encoding[..]].concat();
     let frames = frames.iter().map(|frame| tagged(0, frame.encode()));

@@ -85,6 +85,7 @@ fn numbers(observation: &Observation) -> Vec<u64> {
         Observation::Measured { node, votes, kept, .. } => vec![23, *node as u64, *votes, *kept],
         Observation::Wished { node, epoch, view } => vec![24, *node as u64, epoch.0, view.0],
         Observation::Entered { node, proof } => vec![25, *node as u64, proof.epoch.0, proof.view.0],
+        Observation::ReadIndex { node, height } => vec![26, *node as u64, height.0],
     }
 }
 
@@ -133,6 +134,9 @@ fn text(observation: &Observation) -> String {
         Observation::Wished { node, epoch, view } => format!("{node} wishes for v{view} of e{epoch}"),
         Observation::Entered { node, proof } => {
             format!("{node} has a proof for v{} of e{}", proof.view, proof.epoch)
+        }
+        Observation::ReadIndex { node, height } => {
+            format!("{node} says that it has committed up to h{height}")
         }
     }
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod joining;
 mod membership;
 mod proofs;
+mod reads;
 mod refusals;
 mod state_sync;
 mod store;

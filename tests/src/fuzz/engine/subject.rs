@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aegis_consensus::{Engine, EpochContext, Input, Message, NextEpoch, Now, Output, Record, Start, Tip};
+use aegis_consensus::{
+    Engine, EpochContext, Input, Message, NextEpoch, Now, Output, Record, Start, Tip, VoteFloor,
+};
 use aegis_types::{BlockKind, Certificate, Epoch, Header, Height, ValidatorId, View};
 
 use super::network::{GENESIS_MS, Network, root};
@@ -186,6 +188,7 @@ fn start(
         tip: Tip::genesis(&network.genesis),
         roots: BTreeMap::from([(Height::ZERO, root(Height::ZERO))]),
         records,
+        floor: VoteFloor::NONE,
         now,
     };
     for (header, certificate) in log {

@@ -1,11 +1,11 @@
 //! A node that knows nothing and insists that every request is within its bounds.
 
 use aegis_rpc::{
-    ApiError, BlockDetail, ErrorCode, EvidenceInfo, KvEntry, NetworkStatus, NodeApi, Page, PageRequest,
-    ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status,
-    Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
+    NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
+    ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
 };
-use aegis_types::{Height, Limits, ProposalId};
+use aegis_types::{Epoch, Height, Limits, ProposalId};
 use async_trait::async_trait;
 
 /// See the module.
@@ -39,7 +39,7 @@ impl NodeApi for StrictNode {
         nothing()
     }
 
-    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError> {
+    async fn parameters(&self, _consistency: Consistency) -> Result<Vec<ParameterInfo>, ApiError> {
         nothing()
     }
 
@@ -72,7 +72,7 @@ impl NodeApi for StrictNode {
         nothing()
     }
 
-    async fn proposal(&self, _id: ProposalId) -> Result<ProposalDetail, ApiError> {
+    async fn proposal(&self, _id: ProposalId, _consistency: Consistency) -> Result<ProposalDetail, ApiError> {
         nothing()
     }
 
@@ -85,14 +85,28 @@ impl NodeApi for StrictNode {
         nothing()
     }
 
-    async fn kv_get(&self, key: &str) -> Result<KvEntry, ApiError> {
+    async fn kv_get(&self, key: &str, _consistency: Consistency) -> Result<KvEntry, ApiError> {
         assert!((1..=Limits::KEY_BYTES).contains(&key.len()), "{key}");
         nothing()
     }
 
-    async fn kv_list(&self, prefix: &str, page: PageRequest) -> Result<Page<KvEntry>, ApiError> {
+    async fn kv_list(
+        &self,
+        prefix: &str,
+        page: PageRequest,
+        _consistency: Consistency,
+    ) -> Result<Page<KvEntry>, ApiError> {
         assert!(prefix.len() <= Limits::KEY_BYTES, "{prefix}");
         check_page(&page);
+        nothing()
+    }
+
+    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
+        assert!((1..=Limits::KEY_BYTES).contains(&key.len()), "{key}");
+        nothing()
+    }
+
+    async fn handovers(&self, _from: Epoch) -> Result<Handovers, ApiError> {
         nothing()
     }
 

@@ -18,6 +18,7 @@ mod no_false_accusation;
 mod one_vote;
 mod plans;
 mod prepares;
+mod reads;
 mod state_roots;
 mod validity;
 
@@ -152,6 +153,13 @@ pub enum Observation {
         /// Messages for later.
         kept: u64,
     },
+    /// A node is asked for its read index, and answers truthfully.
+    ReadIndex {
+        /// The node.
+        node: NodeIndex,
+        /// The highest height for which it says that it ever voted Commit.
+        height: Height,
+    },
     /// A node stopped because a quorum certified a state that it did not compute.
     Diverged {
         /// The node.
@@ -237,6 +245,7 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(no_false_accusation::NoFalseAccusation::new(scenario)),
         Box::new(evidence::Evidence::new(scenario)),
         Box::new(bounded_memory::BoundedMemory),
+        Box::new(reads::Reads::new(scenario)),
     ]
 }
 

@@ -147,6 +147,7 @@ impl World {
             let status = process.engine().status();
             let members = status.validators.len() as u64;
             let window = process.engine().window();
+            let committing = process.engine().committing();
             self.counts.votes_max = self.counts.votes_max.max(status.votes as u64);
             self.counts.kept_max = self.counts.kept_max.max(status.kept_messages as u64);
             self.watch(Observation::Measured {
@@ -158,6 +159,7 @@ impl World {
                 vote_sets: status.vote_sets as u64,
                 kept: status.kept_messages as u64,
             });
+            self.watch(Observation::ReadIndex { node, height: committing });
         }
     }
 }

@@ -90,6 +90,7 @@ impl World {
             | Observation::Decided { .. }
             | Observation::Heard { .. }
             | Observation::Measured { .. }
+            | Observation::ReadIndex { .. }
             | Observation::Diverged { .. }
             | Observation::Broken { .. } => {}
         }
