@@ -335,7 +335,12 @@ proptest! {
         json[at] ^= 1 << bit;
         // Space around JSON values means nothing, so a change may be none.
         if let Ok(found) = ProofFile::parse(&json).and_then(|file| file.verify(genesis)) {
-            prop_assert_eq!(found, verified);
+            // In a tree that is almost empty two absent keys may have one proof: both are absent.
+            if found.key != verified.key {
+                prop_assert_eq!((&found.record, &found.state), (&None, &verified.state));
+            } else {
+                prop_assert_eq!(found, verified);
+            }
         }
     }
 }
