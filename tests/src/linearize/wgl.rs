@@ -7,17 +7,24 @@
 //! operations were taken and left the same content is searched once. Operations with unknown outcomes never end: they may
 //! be taken at any later point or not at all.
 //!
+//! Versions keep the search short. They only grow, so a point is given up when an operation is left that needs a lower one. A
+//! write with an unknown outcome whose value some read has seen stands at the version that the read names. The others can
+//! only account for versions that nobody else accounts for, and any of them will do that began in time: of those the one
+//! that can least be used later is taken. Each of these rules leaves ways out; none adds one, so none can hide a
+//! contradiction.
+//!
 //! Written here because the crates that exist have no operations without an end (todc-utils) or test a program in the same
 //! process (lincheck, stateright's testers).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::operation::{Content, Operation};
+use super::operation::{Call, Content, Operation, Outcome};
 use super::register::apply;
 
 /// Whether some order of the operations on one key, which began without content, explains what the clients were told.
 ///
-/// Exponential at worst; histories of some hundred operations with a few open at a time take milliseconds.
+/// Every value is to be written once. Exponential at worst; a thousand operations, many of them without an answer, take
+/// milliseconds.
 pub fn is_linearizable(history: &[Operation]) -> bool {
     let mut operations: Vec<&Operation> = history.iter().collect();
     operations.sort_by_key(|operation| operation.invoked_ns);
@@ -46,12 +53,30 @@ impl Point {
 struct Search<'a> {
     /// In order of invocation.
     operations: Vec<&'a Operation>,
-    seen: HashSet<Point>,
+    /// The version that a read saw each value at.
+    seen_at: HashMap<u64, u64>,
+    /// Versions whose writers are known: by their own answer, or because a read saw their value.
+    explained: HashSet<u64>,
+    tried: HashSet<Point>,
 }
 
 impl<'a> Search<'a> {
     fn new(operations: Vec<&'a Operation>) -> Self {
-        Self { operations, seen: HashSet::new() }
+        let mut search =
+            Self { operations, seen_at: HashMap::new(), explained: HashSet::new(), tried: HashSet::new() };
+        for operation in &search.operations {
+            match operation.outcome {
+                Outcome::Found(Content { version, value: Some(value) }) => {
+                    search.seen_at.insert(value, version);
+                    search.explained.insert(version);
+                }
+                Outcome::Written { version } => {
+                    search.explained.insert(version);
+                }
+                Outcome::Found(_) | Outcome::Mismatch | Outcome::Unknown => {}
+            }
+        }
+        search
     }
 
     fn run(&mut self) -> bool {
@@ -59,13 +84,16 @@ impl<'a> Search<'a> {
         let mut stack = vec![start];
         while let Some(point) = stack.pop() {
             let Some(limit) = self.first_end(&point) else { return true };
+            if self.is_too_late(&point) {
+                continue;
+            }
             // The last one pushed is tried first: those that ended come before the open ones, the earliest end first.
-            let mut next: Vec<usize> = self.candidates(&point, limit).collect();
+            let mut next = self.candidates(&point, limit);
             next.sort_by_key(|index| std::cmp::Reverse(self.operations[*index].end_ns()));
             for index in next {
                 let Some(content) = apply(point.content, self.operations[index]) else { continue };
                 let next = point.with(index, content);
-                if self.seen.insert(next.clone()) {
+                if self.tried.insert(next.clone()) {
                     stack.push(next);
                 }
             }
@@ -73,22 +101,59 @@ impl<'a> Search<'a> {
         false
     }
 
-    /// The earliest end among the operations that ended and are not taken; none when all are.
-    fn first_end(&self, point: &Point) -> Option<u64> {
-        let left = (0..self.operations.len()).filter(|index| !point.has(*index));
-        left.map(|index| self.operations[index].end_ns()).min().filter(|end| *end != u64::MAX)
+    fn left(&self, point: &Point) -> impl Iterator<Item = &Operation> {
+        let indices = (0..self.operations.len()).filter(|index| !point.has(*index));
+        indices.map(|index| self.operations[index])
     }
 
-    /// What may come next: the operations that began before any that is left had ended.
-    fn candidates(&self, point: &Point, limit: u64) -> impl Iterator<Item = usize> {
+    /// The earliest end among the operations that ended and are not taken; none when all are.
+    fn first_end(&self, point: &Point) -> Option<u64> {
+        self.left(point).map(Operation::end_ns).min().filter(|end| *end != u64::MAX)
+    }
+
+    /// Whether an operation is left that happened at a lower version.
+    fn is_too_late(&self, point: &Point) -> bool {
+        self.left(point).any(|operation| match operation.outcome {
+            Outcome::Found(found) => found.version < point.content.version,
+            Outcome::Written { version } => version <= point.content.version,
+            Outcome::Mismatch | Outcome::Unknown => false,
+        })
+    }
+
+    /// What may come next, of the operations that began before any that is left had ended.
+    fn candidates(&self, point: &Point, limit: u64) -> Vec<usize> {
+        let next_version = point.content.version + 1;
         let begun = self.operations.partition_point(|operation| operation.invoked_ns <= limit);
-        (0..begun).filter(|index| !point.has(*index))
+        let mut candidates = Vec::new();
+        let mut filler = None;
+        for index in (0..begun).filter(|index| !point.has(*index)) {
+            let operation = self.operations[index];
+            let is_conditional = match (operation.call, operation.outcome) {
+                (Call::Put { .. }, Outcome::Unknown) => false,
+                // At another version it changes nothing, so it may as well not be taken.
+                (Call::Cas { expected, .. }, Outcome::Unknown) if expected == point.content.version => true,
+                (_, Outcome::Unknown) => continue,
+                _ => {
+                    candidates.push(index);
+                    continue;
+                }
+            };
+            let (Call::Put { value } | Call::Cas { value, .. }) = operation.call else { continue };
+            match self.seen_at.get(&value) {
+                Some(version) if *version == next_version => candidates.push(index),
+                Some(_) => {}
+                // A compare-and-set can be used now or never, a put later, too.
+                None if is_conditional || filler.is_none() => filler = Some(index),
+                None => {}
+            }
+        }
+        candidates.extend(filler.filter(|_| !self.explained.contains(&next_version)));
+        candidates
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::operation::{Call, Outcome};
     use super::*;
 
     fn operation(invoked: u64, returned: u64, call: Call, outcome: Outcome) -> Operation {
@@ -101,6 +166,10 @@ mod tests {
 
     fn lost_put(invoked: u64, value: u64) -> Operation {
         operation(invoked, invoked + 1, Call::Put { value }, Outcome::Unknown)
+    }
+
+    fn lost_cas(invoked: u64, expected: u64, value: u64) -> Operation {
+        operation(invoked, invoked + 1, Call::Cas { expected, value }, Outcome::Unknown)
     }
 
     fn cas(invoked: u64, returned: u64, expected: u64, value: u64) -> Operation {
@@ -205,8 +274,9 @@ mod tests {
                 .map(|number| {
                     let invoked = draw(12);
                     let returned = invoked + 1 + draw(6);
-                    match draw(6) {
+                    match draw(7) {
                         0 => lost_put(invoked, number),
+                        6 => lost_cas(invoked, draw(2), number),
                         1 | 2 => put(invoked, returned, number, 1 + draw(2)),
                         3 => cas(invoked, returned, draw(2), number),
                         4 => refused_cas(invoked, returned, draw(2)),
