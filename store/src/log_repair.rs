@@ -70,6 +70,7 @@ pub fn repair_log(folder: &Path, needed: Height) -> Result<LogRepair, StoreError
             aside.take(&dir.path(source))?;
         }
     }
+    dir.clear_suspicion()?;
     sync_folder(folder)?;
     if let Some(aside) = &aside.made {
         sync_folder(aside)?;
@@ -79,6 +80,14 @@ pub fn repair_log(folder: &Path, needed: Height) -> Result<LogRepair, StoreError
         info!(%first, %last, "blocks of the damaged committed log that are kept");
     }
     Ok(LogRepair { kept: plan.kept, aside: aside.made })
+}
+
+/// Lets a log open in which a block was found damaged, as it is: where nobody could give the block back.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn tolerate_damage(folder: &Path) -> Result<(), StoreError> {
+    SegmentDir::new(Arc::new(Disk::open(folder)?), Part::CommittedLog).clear_suspicion()
 }
 
 /// What is to be done.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
@@ -14,9 +14,12 @@ use super::writers::Writers;
 
 /// Validators: one may be down.
 const VALIDATORS: usize = 4;
-const WRITERS: usize = 4;
-/// Longest time between two crashes; each is drawn.
-const BETWEEN_MS: u64 = 600;
+const WRITERS: usize = 16;
+/// Most puts that are acknowledged between two crashes; how many is drawn.
+const PUTS_BETWEEN: u64 = 60;
+/// How long they may take, view changes after a crash included. Longer means that the network does not come back.
+const PUTS_PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(5);
 
 /// What is to happen.
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(u64, u64)) -> anyhow::Res
         if begun.elapsed() > plan.time_limit {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(rng.random_range(0..BETWEEN_MS))).await;
+        load_goes_on(&writers, rng.random_range(1..=PUTS_BETWEEN)).await?;
         match crash {
             Crash::One => {
                 network.kill(rng.random_range(0..network.len()))?;
@@ -120,6 +123,17 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(u64, u64)) -> anyhow::Res
     report.unknown = writers.unknown.load(std::sync::atomic::Ordering::Relaxed);
     drop(network);
     Ok(report)
+}
+
+/// Waits until so many more puts were acknowledged.
+async fn load_goes_on(writers: &Writers, puts: u64) -> anyhow::Result<()> {
+    let target = writers.total().saturating_add(puts);
+    let deadline = Instant::now() + PUTS_PATIENCE;
+    while writers.total() < target {
+        ensure!(Instant::now() < deadline, "nothing more was acknowledged within {PUTS_PATIENCE:?}");
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Starting waits for the processes, which must not keep the writers from writing.

@@ -1,6 +1,7 @@
 //! What becomes of real nodes whose data is damaged, lost, restored, or meets a full disk.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -239,4 +240,25 @@ async fn a_full_disk_makes_a_node_read_only_and_room_brings_it_back() {
     cluster.wait_same_root(Height(height.0)).await;
     cluster.stop(0);
     drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_of_the_first_format_is_brought_up_to_date_and_goes_on() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/home-v1");
+    let mut cluster = Cluster::new(&[1], &[]);
+    let home = cluster.nodes[0].home.clone();
+    fs::remove_dir_all(&home).unwrap();
+    copy_folder(&fixture, &home);
+    for secret in ["node.key", "account.key", "rpc.token"] {
+        fs::set_permissions(home.join(secret), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(fs::read_to_string(home.join("data/FORMAT")).unwrap(), "aegis data format 1\n");
+    cluster.start_node(0, &BOTH);
+    assert_eq!(&*cluster.client(0).kv_get("old2").await.unwrap().value, b"value2");
+    let height = cluster.status(0).await.unwrap().height;
+    cluster.wait_status(0, "a block of its own", |status| status.height > height).await;
+    assert_eq!(fs::read_to_string(home.join("data/FORMAT")).unwrap(), "aegis data format 2\n");
+    cluster.stop(0);
+    cluster.start_node(0, &BOTH);
+    cluster.wait_status(0, "no loss", |status| status.silent.is_none() && status.height > height).await;
 }
