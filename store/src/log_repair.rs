@@ -67,7 +67,9 @@ pub fn repair_log(folder: &Path, needed: Height) -> Result<LogRepair, StoreError
         let (file, header) = dir.open(source)?;
         rewrite_run(&dir, (&*file, &header), run, previous, || aside.link(&dir.path(source)))?;
         if run.first != source {
-            aside.take(&dir.path(source))?;
+            // It is linked aside already; renaming one link over the other would do nothing.
+            let path = dir.path(source);
+            fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
         }
     }
     dir.clear_suspicion()?;
