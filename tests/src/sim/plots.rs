@@ -39,8 +39,9 @@ const VALIDATORS: usize = 4;
 /// The shortest epochs, so that all validators come to lead.
 const EPOCH_MS: u64 = 2_000;
 const TIMEOUT_MS: u64 = 1_000;
-/// More than a third of the first timeout: PrePrepare, Prepare and Commit take longer than that.
-const DISTANCE: Micros = 450 * MILLI;
+/// The first timeout of a network that is slower than that: Prepares arrive when it is over, so nobody would ever cast a Commit.
+const SHORT_TIMEOUT_MS: u64 = 500;
+const DISTANCE: Micros = 600 * MILLI;
 
 impl Plot {
     /// All with a purpose.
@@ -74,7 +75,10 @@ impl Plot {
         match self {
             Self::Chance => Vec::new(),
             Self::TornViews | Self::DeafOnce => vec![timeout, (Parameter::EpochLengthMs, 60_000)],
-            Self::Distant => vec![timeout, (Parameter::IdleIntervalMs, 400)],
+            Self::Distant => {
+                let timeout = (Parameter::ViewTimeoutMs, SHORT_TIMEOUT_MS);
+                vec![timeout, (Parameter::IdleIntervalMs, 400), (Parameter::EpochLengthMs, 60_000)]
+            }
             Self::Restarts | Self::Turns | Self::Eclipse => vec![timeout, epoch],
             Self::Misnaming => vec![timeout, epoch, window],
         }

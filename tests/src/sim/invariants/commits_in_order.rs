@@ -1,6 +1,7 @@
 //! A correct validator that casts Commit at a height has cast it at the height below in the same view, or has decided that height.
 //!
-//! Votes are judged when they leave: by then all that they rest on has been observed.
+//! Votes are judged when they leave: by then all that they rest on has been observed. The Commit below need not have left: a crash may
+//! keep it back until it is sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +11,10 @@ use aegis_types::{Epoch, Height, View, VoteKind};
 use super::{Invariant, Observation};
 use crate::sim::scenario::NodeIndex;
 
-/// Commits that left, and the newest height that each node ever decided.
+/// Commits that were signed, and the newest height that each node ever decided.
 #[derive(Debug, Default)]
 pub struct CommitsInOrder {
-    sent: BTreeSet<(NodeIndex, Epoch, View, Height)>,
+    signed: BTreeSet<(NodeIndex, Epoch, View, Height)>,
     decided: BTreeMap<NodeIndex, Height>,
 }
 
@@ -33,17 +34,20 @@ impl Invariant for CommitsInOrder {
         match observation {
             Observation::Started { node, tip } => self.decide(*node, tip.0),
             Observation::Decided { node, block } => self.decide(*node, block.0.height),
+            Observation::Signed { node, vote, .. } if vote.content.kind == VoteKind::Commit => {
+                let content = &vote.content;
+                self.signed.insert((*node, content.epoch, content.view, content.height));
+            }
             Observation::Sent { node, message } => {
                 let Message::Vote(vote) = &**message else { return Ok(()) };
                 let content = &vote.content;
                 if content.kind != VoteKind::Commit {
                     return Ok(());
                 }
-                let place = |height| (*node, content.epoch, content.view, height);
-                self.sent.insert(place(content.height));
                 let below = Height(content.height.0.saturating_sub(1));
                 let newest = self.decided.get(node).copied().unwrap_or_default();
-                if below > newest && !self.sent.contains(&place(below)) {
+                let place_below = (*node, content.epoch, content.view, below);
+                if below > newest && !self.signed.contains(&place_below) {
                     return Err(format!(
                         "node {node} cast Commit at height {} in view {} and none at {below}",
                         content.height, content.view
