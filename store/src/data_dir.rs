@@ -6,6 +6,7 @@
 //! wal/     vote journal
 //! clog/    committed log
 //! kv/      key-value store
+//! snap/    snapshots of the state for others, and one that is being fetched; made by the node
 //! ```
 //! `FORMAT` is made durable before the first subfolder exists, so a folder that has one and no `FORMAT` is damaged.
 
