@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use aegis_consensus::{Engine, Record, Start, Tip, VoteFloor};
-use aegis_ledger::{Ledger, LedgerError};
+use aegis_ledger::{Admission, Ledger, LedgerError, RejectCode};
 use aegis_store::{
     CommittedLog, DataDir, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError, Table,
     data_dir::FORMAT_VERSION,
 };
 use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tracing::{info, warn};
 
 use super::batches::{BatchPool, HeldBatch, Offer, Taken};
@@ -103,7 +103,7 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     if data_dir.version() < FORMAT_VERSION {
         floor = raise_version(&mut data_dir, &mut journal, &log, was_repaired)?;
     }
-    let (pool, batches) = recover_batches(&execution, &records, batches)?;
+    let (pool, batches) = recover_batches(&execution, &log, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, (records, floor), node_key, genesis, *clock)?;
     let committing = engine.committing().max(dropped);
     Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, committing, shelf })
@@ -179,6 +179,7 @@ fn found_journal(
 /// and those that a vote above the executed blocks vouches for, executed before or not.
 fn recover_batches(
     execution: &Execution,
+    log: &CommittedLog,
     records: &[Record],
     batches: Vec<Arc<HeldBatch>>,
 ) -> anyhow::Result<(BatchPool, Vec<BatchRef>)> {
@@ -192,17 +193,35 @@ fn recover_batches(
         }
     };
     let promised: BTreeSet<Hash> = records.iter().flat_map(voted_for).collect();
+    // Of the blocks before the log's first, the index does not know which batches they had.
+    let is_history_whole = log.first().is_none_or(|first| first == Height(1));
     let pool = BatchPool::default();
     let mut references = Vec::new();
     for batch in batches {
         let reference = batch.reference;
         let is_needed = promised.contains(&reference.digest)
-            || !state::is_batch_executed(execution.kv.as_ref(), &reference.digest)?;
+            || !state::is_batch_executed(execution.kv.as_ref(), &reference.digest)?
+                && (is_history_whole || !is_spent(execution, &batch)?);
         if is_needed && pool.offer(batch, Offer::Named) == Taken::New {
             references.push(reference);
         }
     }
     Ok((pool, references))
+}
+
+/// Whether nothing in a batch can take effect any more: each proposal has had its result, or has expired.
+fn is_spent(execution: &Execution, batch: &HeldBatch) -> anyhow::Result<bool> {
+    let ledger = execution.ledger.read().map_err(|_| anyhow!("a panic left the ledger half changed"))?;
+    let view = StateView(execution.kv.as_ref());
+    for proposal in &batch.batch.proposals {
+        // Agreed time alone counts here, not this node's clock.
+        match ledger.check(&view, proposal, ledger.timestamp_ms())? {
+            Admission::Duplicate(_) | Admission::Conflict => {}
+            Admission::Refused { code: RejectCode::Expired, .. } => {}
+            Admission::Fresh | Admission::Refused { .. } => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 fn recover_engine(
@@ -483,6 +502,85 @@ mod tests {
         assert!(refused.contains("not of this chain"), "{refused}");
     }
 
+    fn log_from(folder: &Path, chain: &Chain, first: usize) {
+        let mut log = CommittedLog::open(folder, SegmentOptions::default()).unwrap();
+        for block in &chain.blocks[first - 1..] {
+            log.append(block.header.height, &block.encode()).unwrap();
+        }
+        log.flush().unwrap();
+    }
+
+    fn recover_at(home: &Home, chain: &Chain) -> Recovered {
+        let store = aegis_config::StoreSection::default();
+        let clock = Clock::start();
+        let options =
+            RecoverOptions { home, genesis: &chain.genesis, node_key: &chain.key, store: &store, clock };
+        recover(&options).unwrap()
+    }
+
+    #[test]
+    fn a_state_that_is_lost_together_with_the_history_before_it_is_fetched_again_and_not_the_end_of_the_node()
+    {
+        let chain = chain_of(5);
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let journal_id = recover_at(&home, &chain).journal_id;
+        // As on a node that took over the state after block 2, and whose state store is empty now.
+        log_from(&home.data_path().join("clog"), &chain, 3);
+        let recovered = recover_at(&home, &chain);
+        assert_eq!(recovered.execution.standing.executed.height, Height::ZERO);
+        assert_eq!(recovered.log.last(), None);
+        assert_eq!(recovered.journal_id, journal_id, "the votes are still there");
+        assert!(home.data_path().join("clog.damaged").is_dir());
+    }
+
+    #[test]
+    fn a_node_whose_log_ends_below_what_its_journal_dropped_does_not_vote() {
+        let chain = chain_of(5);
+        for (blocks, may_vote) in [(3, false), (4, true), (5, true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::new(folder.path());
+            drop(recover_at(&home, &chain));
+            let wal = home.data_path().join("wal");
+            let (mut journal, _) = Journal::open(&wal, SegmentOptions::default()).unwrap();
+            let floor = VoteFloor { height: Height(4), ..VoteFloor::NONE };
+            journal.append(&Entry::Floor(floor).encode());
+            journal.flush().unwrap();
+            drop(journal);
+            let mut log =
+                CommittedLog::open(&home.data_path().join("clog"), SegmentOptions::default()).unwrap();
+            for block in &chain.blocks[..blocks] {
+                log.append(block.header.height, &block.encode()).unwrap();
+            }
+            log.flush().unwrap();
+            drop(log);
+            let recovered = recover_at(&home, &chain);
+            assert_eq!(recovered.engine.status().is_member, may_vote);
+        }
+    }
+
+    #[test]
+    fn after_a_state_was_taken_over_batches_that_had_their_effect_are_not_offered_again() {
+        let mut chain = chain_of(2);
+        let mut execution = chain.execution();
+        for block in &chain.blocks {
+            execution.execute(block).unwrap();
+        }
+        // The index of a node that took over the state after block 2 does not know what stood in the blocks.
+        let kv = execution.kv.clone();
+        let ops: Vec<Op> =
+            chain.blocks.iter().map(|block| state::forget_batch_op(&batch_digest(block))).collect();
+        kv.commit(&ops).unwrap();
+        let spent = Arc::new(HeldBatch::new(chain.blocks[0].batches[0].clone()));
+        let proposal = chain.proposal(put("new"));
+        let fresh = Arc::new(HeldBatch::new(chain.add(10, vec![proposal]).batches[0].clone()));
+        let folder = tempfile::tempdir().unwrap();
+        log_from(folder.path(), &chain, 2);
+        let log = CommittedLog::open(folder.path(), SegmentOptions::default()).unwrap();
+        let (_, references) = recover_batches(&execution, &log, &[], vec![spent, fresh.clone()]).unwrap();
+        assert_eq!(references, [fresh.reference]);
+    }
+
     #[test]
     fn recovered_batches_are_those_that_are_not_executed_or_that_a_vote_vouches_for() {
         let mut chain = chain_of(2);
@@ -507,7 +605,9 @@ mod tests {
         };
         let vote = Vote::sign(content, &chain.key, &chain.genesis.domain());
         let records = [Record::Prepared { header, vote }];
-        let (pool, references) = recover_batches(&execution, &records, held.to_vec()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = write_log(folder.path(), &chain);
+        let (pool, references) = recover_batches(&execution, &log, &records, held.to_vec()).unwrap();
         assert_eq!(references, [held[1].reference, held[2].reference]);
         assert!(references.iter().all(|reference| pool.is_pending(&reference.digest)));
         assert!(pool.get(&batch_digest(&chain.blocks[0])).is_none());
