@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use super::network::Network;
 use super::power::PowerDisk;
@@ -81,7 +82,7 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(u64, u64)) -> anyhow::Res
     shuffle(&mut crashes, &mut rng);
 
     let begun = Instant::now();
-    let tasks = writers.start();
+    let mut tasks = writers.start();
     let mut report =
         Report { kills: 0, all_kills: 0, power_cuts: 0, acknowledged: 0, unknown: 0, seconds: 0 };
     let total = crashes.len() as u64;
@@ -109,8 +110,8 @@ pub async fn run(plan: &Plan, mut progress: impl FnMut(u64, u64)) -> anyhow::Res
         }
         network = start_again(network).await?;
         progress(done, total);
-        if let Some(ended) = tasks.iter().find(|task| task.is_finished()) {
-            anyhow::bail!("a writer ended early: {ended:?}");
+        if let Some(ended) = tasks.iter().position(JoinHandle::is_finished) {
+            tasks.swap_remove(ended).await?.context("a writer ended early")?;
         }
     }
     writers.stop();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aegis_rpc::{Client, ClientError, ProposalState, Submission, Submit};
+use aegis_rpc::{Client, ClientError, ErrorCode, ProposalState, Submission, Submit};
 use aegis_types::{Canonical as _, Domain, Keypair, Proposal, ProposalBody};
 use anyhow::{Context as _, bail, ensure};
 
@@ -114,7 +114,12 @@ impl Writers {
             let submit = Submit { timeout_ms: WRITE_TIMEOUT_MS, ..Submit::signed(encoding.clone()) };
             match self.clients[node].submit(submit).await {
                 Ok(submission) => return version_of(&submission),
-                Err(ClientError::Api(error)) if !error.code.is_retryable() => bail!("{key}: {error}"),
+                // A node whose disk is gone may fail in any way before it ends.
+                Err(ClientError::Api(error))
+                    if !error.code.is_retryable() && error.code != ErrorCode::Internal =>
+                {
+                    bail!("{key}: {error}")
+                }
                 Err(_) => {
                     if std::mem::take(&mut is_first) {
                         self.unknown.fetch_add(1, Ordering::Relaxed);

@@ -110,6 +110,8 @@ async fn a_lost_journal_stops_the_node_until_the_operator_accepts_that_and_it_vo
     cluster
         .wait_status(2, "its vote after a restart", |status| status.silent.is_none() && status.epoch >= epoch)
         .await;
+    // It was started by the address of node 0 alone; it must know the others before that one goes.
+    cluster.wait_status(2, "its peers", |status| status.peers >= 3).await;
     // With another node gone, nothing is decided without it.
     cluster.stop(0);
     cluster.commit(put("after", b"2"), "after").await;
