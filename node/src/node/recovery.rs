@@ -519,22 +519,6 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_is_lost_together_with_the_history_before_it_is_fetched_again_and_not_the_end_of_the_node()
-    {
-        let chain = chain_of(5);
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::new(folder.path());
-        let journal_id = recover_at(&home, &chain).journal_id;
-        // As on a node that took over the state after block 2, and whose state store is empty now.
-        log_from(&home.data_path().join("clog"), &chain, 3);
-        let recovered = recover_at(&home, &chain);
-        assert_eq!(recovered.execution.standing.executed.height, Height::ZERO);
-        assert_eq!(recovered.log.last(), None);
-        assert_eq!(recovered.journal_id, journal_id, "the votes are still there");
-        assert!(home.data_path().join("clog.damaged").is_dir());
-    }
-
-    #[test]
     fn a_node_whose_log_ends_below_what_its_journal_dropped_does_not_vote() {
         let chain = chain_of(5);
         for (blocks, may_vote) in [(3, false), (4, true), (5, true)] {
