@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::example;
 use crate::section::{Section, SectionText};
 use crate::sections::{
-    ConsensusSection, NodeSection, P2pSection, RpcSection, StoreSection, TelemetrySection,
+    ConsensusSection, NodeSection, P2pSection, RpcSection, StoreSection, SyncSection, TelemetrySection,
 };
 
 macro_rules! config {
@@ -54,6 +54,8 @@ config! {
     consensus: ConsensusSection,
     /// Durable state.
     store: StoreSection,
+    /// Catching up.
+    sync: SyncSection,
     /// What the node tells about itself.
     telemetry: TelemetrySection,
 }

@@ -35,6 +35,7 @@ pub use layers::{Effective, Entry, Layers};
 pub use quantity::{ByteSize, OptionalPath, Period};
 pub use section::{KeyText, SectionText, Shape};
 pub use sections::{
-    ConsensusSection, LogFormat, NodeSection, P2pSection, RpcSection, StoreSection, TelemetrySection,
+    ConsensusSection, LogFormat, NodeSection, P2pSection, RpcSection, StoreSection, SyncMode, SyncSection,
+    TelemetrySection,
 };
 pub use source::Source;

@@ -99,6 +99,7 @@ setting! {
     crate::quantity::ByteSize => Text,
     crate::quantity::OptionalPath => Text,
     crate::sections::LogFormat => Text,
+    crate::sections::SyncMode => Text,
     usize => Number,
     u32 => Number,
     bool => Switch,

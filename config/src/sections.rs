@@ -5,6 +5,7 @@ mod node;
 mod p2p;
 mod rpc;
 mod store;
+mod sync;
 mod telemetry;
 
 pub use consensus::ConsensusSection;
@@ -12,4 +13,5 @@ pub use node::NodeSection;
 pub use p2p::P2pSection;
 pub use rpc::RpcSection;
 pub use store::StoreSection;
+pub use sync::{SyncMode, SyncSection};
 pub use telemetry::{LogFormat, TelemetrySection};

@@ -86,6 +86,7 @@
 pub mod engine;
 pub mod epoch;
 pub mod error;
+pub mod floor;
 pub mod input;
 pub mod leader;
 pub mod limits;
@@ -100,6 +101,7 @@ mod wire;
 pub use engine::{Engine, EngineStatus, Start};
 pub use epoch::{EpochContext, NextEpoch, Tip};
 pub use error::ConsensusError;
+pub use floor::VoteFloor;
 pub use input::{Input, Now};
 pub use leader::LeaderSchedule;
 pub use message::{Message, NewView, PrePrepare, PreparedBlock, Status, ViewChange};

@@ -135,7 +135,7 @@ impl<'a> StateUndo<'a> {
     }
 
     /// Every changed key with what it had.
-    pub(crate) fn entries(&self) -> BTreeMap<&'a [u8], Option<&'a [u8]>> {
+    pub fn entries(&self) -> BTreeMap<&'a [u8], Option<&'a [u8]>> {
         let newest_first = self.blocks().rev().flat_map(|undo| &undo.before);
         newest_first.map(|(key, value)| (key.as_slice(), value.as_deref())).collect()
     }

@@ -23,6 +23,7 @@ mod proposal;
 mod run;
 mod session;
 mod status;
+mod store;
 mod table;
 mod testnet;
 mod validators;
@@ -110,6 +111,9 @@ enum Command {
     /// Show committed blocks
     #[command(subcommand)]
     Block(block::Block),
+    /// Check, back up, restore and compact a node's data; go on without a lost vote journal
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print a completion script for a shell
     Completion(completion::Completion),
     /// Print the versions of program and protocol
@@ -158,6 +162,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Kv(kv) => kv.run(&global).await,
         Command::Verify(verify) => verify.run(&global),
         Command::Block(block) => block.run(&global).await,
+        Command::Store(store) => store.run(&global).await,
         Command::Completion(completion) => completion.run(),
         Command::Version(version) => version.run(&global),
     }
@@ -221,6 +226,11 @@ mod tests {
             "aegis kv watch PREFIX --from-height 3",
             "aegis block show 12",
             "aegis block show latest",
+            "aegis store check --output json",
+            "aegis store backup --to DIR --home DIR",
+            "aegis store restore --from DIR",
+            "aegis store compact",
+            "aegis store accept-lost-votes --older-copy",
             "aegis completion bash",
             "aegis version",
         ] {

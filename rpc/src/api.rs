@@ -36,7 +36,7 @@ pub use proof::{Handovers, KvProof};
 pub use proposal::{
     CastVote, HistoryEntry, Outcome, ProposalDetail, ProposalFilter, ProposalState, ProposalSummary, Tally,
 };
-pub use status::{Mempool, Role, Status, Syncing};
+pub use status::{Mempool, Role, SnapshotPhase, SnapshotProgress, Status, Syncing};
 pub use submit::{Payload, Submission, SubmissionState, Submit, SubmitJson, VoteRequest, Wait};
 pub use validators::{PendingValidator, ValidatorInfo, Validators};
 pub use watch::{BlockEvent, Change, KvEvent, ProposalEvent, Topic, WatchEvent, WatchRequest};

@@ -3,10 +3,20 @@
 //! ```text
 //! LOCK     held exclusively while the node runs; contains its process id
 //! FORMAT   the version of this layout
+//! reserve  room for hard times, see `space`
 //! wal/     vote journal
 //! clog/    committed log
 //! kv/      key-value store
 //! ```
+//! # Versions
+//! | version | what it says |
+//! |---|---|
+//! | 1 | a checkpoint of the journal does not tell up to which block it has dropped votes |
+//! | 2 | it does |
+//!
+//! The folders themselves are the same, so a folder of version 1 is opened as it is; whoever knows what stands in the journal
+//! raises its version ([`DataDir::raise_version`]).
+//!
 //! `FORMAT` is made durable before the first subfolder exists, so a folder that has one and no `FORMAT` is damaged.
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -19,9 +29,12 @@ use rustix::io::Errno;
 
 use crate::disk::{FOLDER_MODE, make_folder, sync_folder, sync_parent};
 use crate::error::{Part, StoreError};
+use crate::kv::compact::delete_unfinished;
 
 /// The version of the layout that this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// The oldest version that it reads.
+const FORMAT_VERSION_OLDEST: u32 = 1;
 
 const LOCK: &str = "LOCK";
 const FORMAT: &str = "FORMAT";
@@ -38,7 +51,8 @@ const KV: &str = "kv";
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    version: u32,
+    _locks: [File; 2],
 }
 
 impl DataDir {
@@ -54,18 +68,34 @@ impl DataDir {
         make_folder(path)?;
         fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE))
             .map_err(|e| StoreError::io("set the mode of", path, e))?;
-        let lock = take_lock(path)?;
-        let data_dir = Self { path: path.to_path_buf(), _lock: lock };
-        data_dir.check_format()?;
+        let locks = take_locks(path)?;
+        let mut data_dir = Self { path: path.to_path_buf(), version: FORMAT_VERSION, _locks: locks };
+        data_dir.version = data_dir.check_format()?;
         for folder in [data_dir.journal_dir(), data_dir.log_dir(), data_dir.kv_dir()] {
             make_folder(&folder)?;
         }
+        delete_unfinished(&data_dir.kv_dir())?;
         Ok(data_dir)
     }
 
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The version of the layout, as found.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Notes durably that the folder now has the layout of this program.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn raise_version(&mut self) -> Result<(), StoreError> {
+        self.write_format(&self.path.join(FORMAT))?;
+        self.version = FORMAT_VERSION;
+        Ok(())
     }
 
     /// The folder of the vote journal.
@@ -83,20 +113,24 @@ impl DataDir {
         self.path.join(KV)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
+    fn check_format(&self) -> Result<u32, StoreError> {
         let path = self.path.join(FORMAT);
         match read_line(&path) {
             Ok(line) => self.check_version(path, &line),
-            Err(error) if error.kind() == ErrorKind::NotFound => self.write_format(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.check_new(&path)?;
+                self.write_format(&path)?;
+                Ok(FORMAT_VERSION)
+            }
             Err(error) => Err(StoreError::io("read", &path, error)),
         }
     }
 
-    fn check_version(&self, path: PathBuf, line: &str) -> Result<(), StoreError> {
+    fn check_version(&self, path: PathBuf, line: &str) -> Result<u32, StoreError> {
         let part = Part::Folder;
         let found = line.strip_prefix(FORMAT_PREFIX).and_then(|version| version.trim().parse::<u32>().ok());
         match found {
-            Some(FORMAT_VERSION) => Ok(()),
+            Some(found @ FORMAT_VERSION_OLDEST..=FORMAT_VERSION) => Ok(found),
             Some(found) if found > FORMAT_VERSION => {
                 Err(StoreError::NewerFormat { part, path: self.path.clone(), found, known: FORMAT_VERSION })
             }
@@ -107,26 +141,34 @@ impl DataDir {
         }
     }
 
-    fn write_format(&self, path: PathBuf) -> Result<(), StoreError> {
+    fn check_new(&self, path: &Path) -> Result<(), StoreError> {
         if [self.journal_dir(), self.log_dir(), self.kv_dir()].iter().any(|folder| folder.exists()) {
             let reason = "the file is missing although the folder holds data".to_owned();
-            return Err(StoreError::Damaged { part: Part::Folder, file: path, offset: None, reason });
+            let file = path.to_path_buf();
+            return Err(StoreError::Damaged { part: Part::Folder, file, offset: None, reason });
         }
+        Ok(())
+    }
+
+    fn write_format(&self, path: &Path) -> Result<(), StoreError> {
         let unfinished = self.path.join(FORMAT_UNFINISHED);
         let write = || {
             let mut file = File::create(&unfinished)?;
             writeln!(file, "{FORMAT_PREFIX}{FORMAT_VERSION}")?;
             file.sync_all()?;
-            fs::rename(&unfinished, &path)
+            fs::rename(&unfinished, path)
         };
-        write().map_err(|e| StoreError::io("write", &path, e))?;
+        write().map_err(|e| StoreError::io("write", path, e))?;
         sync_folder(&self.path)?;
         sync_parent(&self.path)
     }
 }
 
-fn take_lock(folder: &Path) -> Result<File, StoreError> {
+/// Locks the folder itself, and the file that tells who holds it: that file alone could be deleted, and another process would
+/// then lock its successor.
+fn take_locks(folder: &Path) -> Result<[File; 2], StoreError> {
     let path = folder.join(LOCK);
+    let handle = File::open(folder).map_err(|e| StoreError::io("open", folder, e))?;
     let lock = OpenOptions::new()
         .read(true)
         .write(true)
@@ -135,19 +177,21 @@ fn take_lock(folder: &Path) -> Result<File, StoreError> {
         .mode(0o600)
         .open(&path)
         .map_err(|e| StoreError::io("open", &path, e))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let pid = read_line(&path).ok().and_then(|line| line.trim().parse().ok());
-            return Err(StoreError::InUse { path: folder.to_path_buf(), pid });
+    for held in [&handle, &lock] {
+        match flock(held, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let pid = read_line(&path).ok().and_then(|line| line.trim().parse().ok());
+                return Err(StoreError::InUse { path: folder.to_path_buf(), pid });
+            }
+            Err(error) => return Err(StoreError::io("lock", folder, error.into())),
         }
-        Err(error) => return Err(StoreError::io("lock", &path, error.into())),
     }
     let pid = format!("{}\n", std::process::id());
     lock.set_len(0)
         .and_then(|()| lock.write_all_at(pid.as_bytes(), 0))
         .map_err(|e| StoreError::io("write", &path, e))?;
-    Ok(lock)
+    Ok([handle, lock])
 }
 
 fn read_line(path: &Path) -> std::io::Result<String> {
@@ -171,7 +215,10 @@ mod tests {
         let first = DataDir::open(&path).expect("a new folder");
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&first.journal_dir()), 0o700);
-        assert_eq!(fs::read_to_string(path.join(FORMAT)).expect("format"), "aegis data format 1\n");
+        assert_eq!(
+            fs::read_to_string(path.join(FORMAT)).expect("format"),
+            format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n")
+        );
         drop(first);
         DataDir::open(&path).expect("the same folder");
     }
@@ -218,5 +265,25 @@ mod tests {
         assert!(matches!(DataDir::open(temp.path()), Err(StoreError::Damaged { part: Part::Folder, .. })));
         fs::remove_file(temp.path().join(FORMAT)).expect("remove");
         assert!(matches!(DataDir::open(temp.path()), Err(StoreError::Damaged { part: Part::Folder, .. })));
+    }
+
+    #[test]
+    fn a_folder_of_the_first_version_is_opened_and_its_version_raised_by_request() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        drop(DataDir::open(temp.path()).expect("new"));
+        fs::write(temp.path().join(FORMAT), "aegis data format 1\n").expect("write");
+        let mut opened = DataDir::open(temp.path()).expect("version 1");
+        assert_eq!(opened.version(), 1);
+        opened.raise_version().expect("raise");
+        drop(opened);
+        assert_eq!(DataDir::open(temp.path()).expect("raised").version(), FORMAT_VERSION);
+    }
+
+    #[test]
+    fn a_deleted_lock_file_does_not_let_a_second_process_in() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let _held = DataDir::open(temp.path()).expect("first");
+        fs::remove_file(temp.path().join(LOCK)).expect("remove");
+        assert!(matches!(DataDir::open(temp.path()), Err(StoreError::InUse { .. })));
     }
 }

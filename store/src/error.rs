@@ -23,15 +23,20 @@ impl Part {
     fn advice(self) -> &'static str {
         match self {
             Part::Folder => {
-                "restore the file from a backup; do not start the node on a folder of unknown origin"
+                "if the folder is this home's own, write the line that is expected into the file; do not start the node \
+                 on a folder of unknown origin"
             }
             Part::Journal => {
-                "keep the folder as it is: without its journal this validator could contradict votes it has already \
-                 signed, so it must not vote with this key until an operator has decided"
+                "without its journal this validator could contradict votes it has already signed, so the node does not \
+                 start. Restore the folder `wal` of this very home as it was when the node stopped, never an older copy; \
+                 if that is lost, run `aegis store accept-lost-votes`: the node then must not vote until the epoch is over"
             }
-            Part::CommittedLog => "check the disk; committed blocks can be fetched again from other nodes",
+            Part::CommittedLog => {
+                "check the disk; the node sets damaged files aside at its start and fetches the blocks again from others"
+            }
             Part::Kv => {
-                "check the disk; it holds derived state only and can be rebuilt from the committed log"
+                "check the disk; it holds derived state only, which the node builds again from the committed log at its \
+                 start"
             }
         }
     }
@@ -62,7 +67,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The disk or the quota is full.
-    #[error("cannot {action} {}: no space is left; free some space, then start the node again", path.display())]
+    #[error("cannot {action} {}: no space is left; free some space", path.display())]
     NoSpace {
         /// What was to be done, as a verb.
         action: &'static str,
@@ -155,6 +160,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk refuses to be written, or to be read, for a reason outside the store: with that out of the way,
+    /// the store can be opened again as it is.
+    pub fn is_disk_trouble(&self) -> bool {
+        match self {
+            Self::Io { .. }
+            | Self::NoSpace { .. }
+            | Self::ReadOnly { .. }
+            | Self::NoPermission { .. }
+            | Self::Poisoned { .. } => true,
+            Self::InUse { .. }
+            | Self::Damaged { .. }
+            | Self::NewerFormat { .. }
+            | Self::NotContiguous { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
     /// Sorts an error of the operating system by what an operator can do about it.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
@@ -194,7 +216,7 @@ mod tests {
         let file = PathBuf::from("wal/1.seg");
         let reason = "the checksum does not match".to_owned();
         let text = StoreError::Damaged { part: Part::Journal, file, offset: Some(64), reason }.to_string();
-        for expected in ["vote journal", "wal/1.seg", "byte 64", "checksum", "must not vote"] {
+        for expected in ["vote journal", "wal/1.seg", "byte 64", "checksum", "accept-lost-votes"] {
             assert!(text.contains(expected), "{expected} is missing in: {text}");
         }
     }

@@ -133,6 +133,11 @@ impl Contents {
         self.first().and(self.end.checked_sub(1))
     }
 
+    /// The first heights of all segments.
+    pub fn segments(&self) -> Vec<u64> {
+        self.segments.iter().copied().collect()
+    }
+
     pub fn locate(&self, height: u64) -> Place {
         let Some(&segment) = self.segments.range(..=height).next_back().filter(|_| height < self.end) else {
             return Place::Absent;

@@ -29,6 +29,16 @@ impl LogReader {
         self.catalog.contents().last().map(Height)
     }
 
+    /// The files of the log, oldest first: the first block in each, and its size in bytes.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn files(&self) -> Result<Vec<(Height, u64)>, StoreError> {
+        let segments = self.catalog.contents().segments();
+        let dir = self.catalog.dir();
+        segments.into_iter().map(|first| Ok((Height(first), dir.size(first)?))).collect()
+    }
+
     /// The block at this height, verified by its checksum. `None` when it is pruned or not yet flushed.
     ///
     /// The first read in an old segment walks through that segment to learn where its blocks stand.

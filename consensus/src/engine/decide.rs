@@ -1,6 +1,6 @@
 //! Rule 4 and what follows from it: committed blocks, execution, the change of epochs.
 
-use aegis_types::{BlockKind, Certificate, Executed, Hash, Header, Height, VoteContent, VoteKind};
+use aegis_types::{BlockKind, Certificate, Executed, Hash, Header, Height, Vote, VoteContent, VoteKind};
 
 use super::Engine;
 use crate::epoch::{EpochContext, NextEpoch, Tip};
@@ -100,6 +100,8 @@ impl Engine {
         self.outputs.push(Output::Committed { header, certificate });
         if let Some(next) = next_epoch {
             self.enter_epoch(next);
+        } else {
+            self.return_to_seat();
         }
         true
     }
@@ -193,8 +195,28 @@ impl Engine {
     /// What follows from the epoch's validator set.
     pub(super) fn take_seat(&mut self) {
         let set = &self.epoch.validators;
-        self.me = set.index_of(&self.keypair.validator_id()).and_then(|index| u32::try_from(index).ok());
+        let seat = set.index_of(&self.keypair.validator_id()).and_then(|index| u32::try_from(index).ok());
+        self.me = seat.filter(|_| self.floor.allows(set.epoch(), self.tip.height));
         self.schedule = LeaderSchedule::new(set);
         self.validators_hash = set.hash();
+    }
+
+    /// Takes the seat that the floor has kept this validator from, once it no longer does.
+    ///
+    /// Votes that were replayed meanwhile bind, and count from now on.
+    pub(super) fn return_to_seat(&mut self) {
+        if self.me.is_some() {
+            return;
+        }
+        self.take_seat();
+        if self.me.is_none() {
+            return;
+        }
+        self.timing.enter_epoch(self.now.monotonic_ms);
+        let own: Vec<Vote> =
+            self.slots.values().flat_map(|slot| [&slot.prepare, &slot.commit]).flatten().cloned().collect();
+        for vote in &own {
+            self.count_own(vote);
+        }
     }
 }

@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aegis_types::{Domain, Executed, Hash, Header, Height, Keypair, ValidatorId, ValidatorSet, View, Vote};
 
 use crate::epoch::{EpochContext, NextEpoch, Tip};
+use crate::floor::VoteFloor;
 use crate::input::{Input, Now};
 use crate::leader::LeaderSchedule;
 use crate::limits::EXECUTION_LAG_WINDOWS;
@@ -57,6 +58,8 @@ pub struct Start {
     pub roots: BTreeMap<Height, Hash>,
     /// The vote journal, in order.
     pub records: Vec<Record>,
+    /// Where it may vote, if it has lost votes.
+    pub floor: VoteFloor,
     /// The time.
     pub now: Now,
 }
@@ -108,6 +111,8 @@ pub struct EngineStatus {
     pub leader: ValidatorId,
     /// Whether this node votes in the epoch.
     pub is_member: bool,
+    /// Where it may vote: a validator that is below does not, although it is in the set.
+    pub floor: VoteFloor,
     /// Height, digest and timestamp of the newest committed block.
     pub tip: (Height, Hash, u64),
     /// The newest executed block.
@@ -129,8 +134,9 @@ pub struct EngineStatus {
 pub struct Engine {
     domain: Domain,
     keypair: Keypair,
-    /// Position in the validator set; none for an observer.
+    /// Position in the validator set; none for an observer, and for a validator that must keep silent.
     me: Option<u32>,
+    floor: VoteFloor,
     epoch: EpochContext,
     schedule: LeaderSchedule,
     validators_hash: Hash,
@@ -212,6 +218,7 @@ impl Engine {
             target: self.target,
             leader: self.schedule.leader(self.view),
             is_member: self.me.is_some(),
+            floor: self.floor,
             tip: (self.tip.height, self.tip.digest, self.tip.timestamp_ms),
             executed: self.executed,
             pending_batches: self.pending.len(),
@@ -225,6 +232,14 @@ impl Engine {
     /// How many blocks above the tip may be in agreement, in the current epoch.
     pub fn window(&self) -> u64 {
         self.epoch.window()
+    }
+
+    /// Sets where this validator may vote: for one that has found out which of its votes may be lost.
+    ///
+    /// The floor must be durable, as a restart must find it again.
+    pub fn set_floor(&mut self, floor: VoteFloor) {
+        self.floor = floor;
+        self.return_to_seat();
     }
 
     fn kept_messages(&self) -> usize {
@@ -241,9 +256,13 @@ impl Engine {
     /// The highest height for which this node has voted Commit, or its tip if that is higher.
     ///
     /// Nothing above it can have been acknowledged to anyone with this node's help: that is what linearizable reads rest on.
-    /// It never falls while the engine lives. Publish it after the records are durable and *before* messages are sent.
-    pub fn committing(&self) -> Height {
-        self.committing.max(self.tip.height)
+    /// Publish it after the records are durable and *before* messages are sent.
+    ///
+    /// None below the floor: votes that this node has cast may be forgotten, so it cannot tell. Above it the tip is beyond all
+    /// that may be forgotten.
+    pub fn committing(&self) -> Option<Height> {
+        let may_tell = self.floor.allows(self.epoch.validators.epoch(), self.tip.height);
+        may_tell.then(|| self.committing.max(self.tip.height))
     }
 
     /// The validator set of the current epoch.

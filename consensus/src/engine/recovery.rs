@@ -23,7 +23,7 @@ use crate::tally::Tally;
 impl Engine {
     /// An engine that stands where the durable state says. It sends nothing until its first input.
     pub fn recover(start: Start) -> Self {
-        let Start { domain, keypair, epoch, origin, next_epoch, tip, roots, records, now } = start;
+        let Start { domain, keypair, epoch, origin, next_epoch, tip, roots, records, floor, now } = start;
         let executed = roots
             .last_key_value()
             .map_or_else(Executed::default, |(height, root)| Executed { height: *height, state_root: *root });
@@ -31,6 +31,7 @@ impl Engine {
             schedule: LeaderSchedule::new(&epoch.validators),
             validators_hash: Hash::ZERO,
             me: None,
+            floor,
             plan: Plan { base: origin.0, headers: Vec::new() },
             domain,
             keypair,

@@ -5,6 +5,7 @@
 //! | `propose`, `prepare`, `commit`, `decide` | rules 1 to 4 of the crate's documentation |
 //! | `view_change` | rules 5 to 7, and the timer |
 //! | `epochs` | the change of epochs, early and late messages |
+//! | `floor` | that a validator which has lost votes keeps silent where they count |
 //! | `hostile` | forged, stolen and contradicting votes |
 //! | `bounds` | that floods do not fill memory |
 //! | `restart` | that an engine recovered at any point keeps its promises |
@@ -15,6 +16,7 @@ mod bounds;
 mod commit;
 mod decide;
 mod epochs;
+mod floor;
 mod hostile;
 mod prepare;
 mod propose;

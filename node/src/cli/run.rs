@@ -31,6 +31,9 @@ pub struct Run {
     /// Least level of log lines, such as debug
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// How to catch up when far behind: from a certified snapshot, or by all blocks from the first one on
+    #[arg(long, value_name = "snapshot|blocks")]
+    sync: Option<String>,
     /// Any key of the configuration, such as consensus.batch_delay=5ms; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -127,6 +130,9 @@ impl Run {
         }
         if let Some(level) = &self.log_level {
             layers = layers.with_flag("--log-level", "telemetry.log_level", level);
+        }
+        if let Some(mode) = &self.sync {
+            layers = layers.with_flag("--sync", "sync.mode", mode);
         }
         for setting in &self.set {
             let (key, value) = setting.split_once('=').ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! `aegis status`
 
 use aegis_config::ByteSize;
-use aegis_rpc::api::{Role, Status};
+use aegis_rpc::api::{Role, SnapshotProgress, Status};
 use clap::Args;
 
 use super::session::Session;
@@ -26,6 +26,20 @@ impl StatusCommand {
     }
 }
 
+/// How far a snapshot is taken over, in words.
+fn snapshot(progress: &SnapshotProgress) -> String {
+    let SnapshotProgress { height, done_bytes, total_bytes, bytes_per_second, .. } = progress;
+    let left = progress.left_ms.map_or_else(String::new, |left| format!(", {} left", length(left)));
+    let bytes = |bytes: &u64| approximate(*bytes).to_string();
+    format!(
+        "{} the snapshot of height {height}: {} of {}, {}/s{left}",
+        progress.phase.name(),
+        bytes(done_bytes),
+        bytes(total_bytes),
+        bytes(bytes_per_second),
+    )
+}
+
 fn text(status: &Status) -> String {
     let role = match status.role {
         Role::Validator => format!("validator, weight {} of {}", status.weight, status.total_weight),
@@ -34,6 +48,9 @@ fn text(status: &Status) -> String {
     let view = if status.view_changing { " (changing)" } else { "" };
     let leader = status.leader.map_or_else(|| "unknown".to_owned(), |leader| leader.to_string());
     let sync = match (status.syncing.active, status.syncing.target_height) {
+        _ if status.syncing.snapshot.is_some() => {
+            status.syncing.snapshot.as_ref().map(snapshot).unwrap_or_default()
+        }
         (true, Some(target)) => format!("catching up to {target} from {} peers", status.syncing.peers),
         (true, None) => format!("catching up from {} peers", status.syncing.peers),
         (false, _) if status.peers == 0 && status.weight != status.total_weight => {
@@ -51,6 +68,10 @@ fn text(status: &Status) -> String {
     };
     let age = unix_ms().saturating_sub(status.agreed_time_ms);
     let agreed_time = format!("{} ({} ago)", time(status.agreed_time_ms), length(age));
+    let store = match status.first_height {
+        Some(first) => format!("{}, blocks from {first} on", approximate(status.store_bytes)),
+        None => format!("{}, no blocks", approximate(status.store_bytes)),
+    };
     let mut fields = Fields::new()
         .field("chain", &status.chain_id)
         .field("genesis", status.genesis)
@@ -70,6 +91,11 @@ fn text(status: &Status) -> String {
         .field("alive", alive)
         .field("sync", sync)
         .field("peers", status.peers);
+    for (name, reason) in [("read-only", &status.read_only), ("silent", &status.silent)] {
+        if let Some(reason) = reason {
+            fields = fields.field(name, reason);
+        }
+    }
     for address in &status.listen_addresses {
         fields = fields.field("p2p", address);
     }
@@ -80,7 +106,7 @@ fn text(status: &Status) -> String {
             "pending",
             format!("{} proposals in {} batches", status.mempool.proposals, status.mempool.batches),
         )
-        .field("store", approximate(status.store_bytes))
+        .field("store", store)
         .field("uptime", length(status.uptime_ms))
         .render()
 }

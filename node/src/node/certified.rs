@@ -14,14 +14,15 @@
 //! Locks are taken in the order pins, undo log, ledger.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use aegis_ledger::{Applied, EarlierState, Ledger, StateReader, UndoLog};
 use aegis_store::KvStore;
-use aegis_types::{CertifiedHeader, CommittedBlock, Executed, Hash, Height, StateProof};
+use aegis_types::{CertifiedHeader, CommittedBlock, Executed, Hash, Height, StateProof, Subtree};
 use anyhow::anyhow;
 use tokio::sync::watch;
 
+use super::snapshot::pinned::Pinned;
 use super::state::StateView;
 
 /// Bytes of overwritten values that are remembered. An ordinary window of blocks overwrites a few megabytes; with more
@@ -66,6 +67,18 @@ pub struct CertifiedState {
     /// Heights that somebody needs, and how many do.
     pins: Mutex<BTreeMap<Height, usize>>,
     newest: watch::Sender<Option<Arc<CertifiedPoint>>>,
+    /// What a long reader follows, as long as it does.
+    followed: Mutex<Weak<Pinned>>,
+}
+
+/// A certified state for a reader that takes long and must not keep blocks from being executed.
+pub struct Followed {
+    /// The point.
+    pub point: Arc<CertifiedPoint>,
+    /// The hashes of all buckets of its state.
+    pub buckets: Vec<Hash>,
+    /// What later blocks replace in the store.
+    pub pinned: Arc<Pinned>,
 }
 
 impl CertifiedState {
@@ -89,6 +102,7 @@ impl CertifiedState {
             times: Mutex::new(BTreeMap::from([(height, timestamp_ms)])),
             pins: Mutex::default(),
             newest: watch::Sender::new(None),
+            followed: Mutex::default(),
         })
     }
 
@@ -102,7 +116,29 @@ impl CertifiedState {
         // The ledger is free again before the undo log is: admission need not wait for what was overwritten to be read.
         let applied = self.ledger.write().map_err(|_| poisoned())?.apply(&state, block)?;
         undo.record(&state, applied.height, &applied.changes)?;
+        if let Some(pinned) = self.followed().upgrade() {
+            note_since(&undo, applied.height.previous(), &pinned);
+        }
         Ok(applied)
+    }
+
+    /// The newest point for one long reader: blocks are executed while it reads, and it sees none of them. A second call lets
+    /// go of what the first one follows.
+    ///
+    /// # Errors
+    /// `NothingYet`, `Gone`.
+    pub fn follow(&self) -> Result<Followed, NotCertified> {
+        // No block is applied between the notes of the blocks so far and those to come.
+        let undo = self.undo.write().map_err(|_| poisoned())?;
+        let point = self.newest()?;
+        let height = point.executed.height;
+        let since = undo.since(height).ok_or(NotCertified::Gone(height))?;
+        let buckets =
+            self.ledger()?.subtree_roots(Subtree::LEVEL_MAX, &since).map_err(anyhow::Error::from)?;
+        let pinned = Arc::new(Pinned::default());
+        note_since(&undo, height, &pinned);
+        *self.followed() = Arc::downgrade(&pinned);
+        Ok(Followed { point, buckets, pinned })
     }
 
     /// Publishes the point that a block certifies, once the block is executed and its changes are written.
@@ -215,6 +251,10 @@ impl CertifiedState {
         Ok(self.ledger()?.subtree_roots(level, &since).map_err(anyhow::Error::from)?)
     }
 
+    fn followed(&self) -> MutexGuard<'_, Weak<Pinned>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn undo(&self) -> anyhow::Result<RwLockReadGuard<'_, UndoLog>> {
         self.undo.read().map_err(|_| poisoned())
     }
@@ -225,6 +265,14 @@ impl CertifiedState {
 
     fn pins(&self) -> MutexGuard<'_, BTreeMap<Height, usize>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes what the blocks above `height` have replaced.
+fn note_since(undo: &UndoLog, height: Height, pinned: &Pinned) {
+    match undo.since(height) {
+        Some(since) => since.entries().into_iter().for_each(|(key, old)| pinned.note(key, old)),
+        None => pinned.lose(),
     }
 }
 

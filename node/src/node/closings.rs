@@ -4,7 +4,7 @@
 //! that opened it, where it stays, and a row of its own that says that this block ended it, from which the block's events
 //! can be derived again.
 
-use aegis_ledger::{LedgerEvent, OpenedAt, Receipt, RejectCode, Tally, VoteStatus};
+use aegis_ledger::{LedgerEvent, OpenedAt, Receipt, RejectCode, Tally, VoteStatus, VotedProposal};
 use aegis_store::{KvStore, Op, Table};
 use aegis_types::{CommittedBlock, Height, ValidatorSet, Weight};
 use anyhow::Context as _;
@@ -39,6 +39,26 @@ pub struct ClosedVote {
 }
 
 impl ClosedVote {
+    /// The end of a vote that agreed state still knows; none while it is open. `validators` are those of the epoch whose
+    /// weights decided it.
+    pub fn of(vote: &VotedProposal, validators: &ValidatorSet) -> Option<Self> {
+        let closed = vote.closed.as_ref()?;
+        let refusal = match &closed.enactment {
+            Some(aegis_ledger::Enactment::Refused { code, .. }) => code.name().to_owned(),
+            Some(aegis_ledger::Enactment::Done) | None => String::new(),
+        };
+        Some(Self {
+            status: vote.status.name().to_owned(),
+            height: closed.height.0,
+            timestamp_ms: closed.timestamp_ms,
+            yes: vote.tally.yes.0,
+            no: vote.tally.no.0,
+            total: vote.tally.total.0,
+            needed: validators.two_thirds_majority().0,
+            refusal,
+        })
+    }
+
     /// How it ended.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, RwLock};
 
+use aegis_config::SyncSection;
 use aegis_consensus::EngineStatus;
 use aegis_ledger::Ledger;
 use aegis_p2p::Network;
@@ -15,7 +16,11 @@ use super::certified::CertifiedState;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
 use super::read_index::ReadIndex;
+use super::read_only::Condition;
+use super::restart::RestartHandle;
+use super::snapshot::shelf::Shelf;
 use super::state::Standing;
+use super::state_sync::StateSync;
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
@@ -38,8 +43,9 @@ pub struct NodeContext {
     pub telemetry: Arc<Telemetry>,
     /// The engine's state, a few milliseconds old at most.
     pub agreement: watch::Receiver<EngineStatus>,
-    /// The highest height for which this node has ever voted Commit, or its tip. Higher before a Commit leaves, never lower.
-    pub committing: watch::Receiver<Height>,
+    /// The highest height for which this node has ever voted Commit, or its tip; raised before a Commit leaves. None while
+    /// its votes may be forgotten.
+    pub committing: watch::Receiver<Option<Height>>,
     /// The way to a linearizable read.
     pub reads: ReadIndex,
     /// Where execution stands.
@@ -47,4 +53,10 @@ pub struct NodeContext {
     pub inputs: mpsc::Sender<DriverInput>,
     pub admission: Admission,
     pub sync: SyncHandle,
+    /// Snapshots that this node serves.
+    pub shelf: Arc<Shelf>,
+    pub state_sync: StateSync,
+    pub sync_rule: SyncSection,
+    pub restart: RestartHandle,
+    pub condition: Condition,
 }

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output};
+use aegis_consensus::{Engine, EngineStatus, Event, Input, Message, NextEpoch, Output, VoteFloor};
 use aegis_p2p::{Lane, Network, Offence};
 use aegis_store::Journal;
-use aegis_types::{Batch, BatchRef, Certificate, CommittedBlock, Hash, Header, Height, ValidatorId, Vote};
+use aegis_types::{
+    Batch, BatchRef, Certificate, CommittedBlock, Epoch, Hash, Header, Height, ValidatorId, Vote,
+};
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -51,6 +53,8 @@ pub enum DriverInput {
     Batch(Arc<HeldBatch>),
     /// A decided block from a peer, not verified.
     Synced(Box<CommittedBlock>),
+    /// Votes of this node that may be lost are of earlier epochs than this one.
+    VoteFrom(Epoch),
 }
 
 /// A block was executed.
@@ -112,8 +116,9 @@ pub struct Ports {
     pub requests: mpsc::Sender<DriverRequest>,
     /// The engine's state for everybody to read.
     pub status: watch::Sender<EngineStatus>,
-    /// The highest height for which this node has ever voted Commit, or its tip: what it answers to those who read.
-    pub committing: watch::Sender<Height>,
+    /// The highest height for which this node has ever voted Commit, or its tip: what it answers to those who read. None
+    /// while its votes may be forgotten.
+    pub committing: watch::Sender<Option<Height>>,
 }
 
 /// Engine, journal and channels.
@@ -209,9 +214,9 @@ impl Driver {
     fn publish_committing(&self) {
         let committing = self.engine.committing();
         self.ports.committing.send_if_modified(|published| {
-            let is_higher = committing > *published;
-            *published = committing.max(*published);
-            is_higher
+            let is_other = committing != *published;
+            *published = committing;
+            is_other
         });
     }
 
@@ -255,6 +260,7 @@ impl Driver {
                 self.append(&Entry::Batch(batch));
                 Input::BatchAvailable(reference)
             }
+            Wake::Input(DriverInput::VoteFrom(epoch)) => return self.vote_from(epoch),
             Wake::Input(DriverInput::Synced(block)) => return self.handle_synced(*block, turn),
             Wake::Executed(ExecutedInput { height, state_root, next_epoch }) => {
                 Input::Executed { height, state_root, next_epoch: next_epoch.map(Box::new) }
@@ -298,6 +304,15 @@ impl Driver {
         }
         let input = Input::Synced { header: Box::new(header), certificate: Box::new(certificate) };
         self.tell(input, batches, turn)
+    }
+
+    /// Lets the engine vote from an epoch on, once that is durable: a restart in between must not find less.
+    fn vote_from(&mut self, epoch: Epoch) -> anyhow::Result<()> {
+        let floor = VoteFloor { epoch, ..self.engine.status().floor };
+        self.append(&Entry::Floor(floor));
+        self.persist(&[])?;
+        self.engine.set_floor(floor);
+        Ok(())
     }
 
     /// Makes everything durable that the outputs, or a batch's acceptance, promise.
@@ -409,8 +424,12 @@ impl Driver {
         let Some(records) = self.engine.live_records() else { return Ok(()) };
         // The pool forgets a batch when its block is executed and durable, so all that may still be needed is in it.
         let batches = self.pool.all().into_iter().map(Entry::Batch);
-        let live = std::iter::once(Entry::Founded(self.journal_id))
-            .chain(std::iter::once(Entry::Committing(*self.ports.committing.borrow())))
+        let status = self.engine.status();
+        // The executor makes blocks durable before it executes them.
+        let height = status.floor.height.max(status.executed.height);
+        let floor = VoteFloor { height, ..status.floor };
+        let live = [Entry::Founded(self.journal_id), Entry::Floor(floor)]
+            .into_iter()
             .chain(batches)
             .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal

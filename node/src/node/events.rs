@@ -9,7 +9,7 @@ use aegis_consensus::Message;
 use aegis_p2p::{EventReceiver, GossipId, Lane, NetworkEvent, Offence, Topic, Verdict};
 use aegis_types::{Canonical, CommittedBlock, Hash, ValidatorId, VoteKind};
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::{debug, info, warn};
 
 use super::batches::{HeldBatch, Offer, Taken};
@@ -29,6 +29,33 @@ const FETCHES_MAX: usize = 32;
 /// A gossiped block so far below the tip is not worth a check, and is passed on to nobody: whoever lacks it asks for it.
 const OLD_BLOCKS: u64 = 64;
 
+/// Answers questions, and nothing else, until the network stops: for a node that cannot write.
+pub async fn only_answer(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiver>>) {
+    let answers = Arc::new(Semaphore::new(ANSWERS_MAX));
+    let mut events = events.lock().await;
+    while let Some(event) = events.recv().await {
+        match event {
+            NetworkEvent::Request { from, request, reply } => {
+                let Ok(permit) = answers.clone().try_acquire_owned() else { continue };
+                let node = node.clone();
+                tokio::spawn(async move {
+                    if let Some(answer) = serve::answer(&node, from, request).await {
+                        // Who asked may have gone away.
+                        let _ = reply.send(answer);
+                    }
+                    drop(permit);
+                });
+            }
+            NetworkEvent::Gossip { id, .. } => node.network.judge(id, Verdict::Ignore),
+            NetworkEvent::Message { .. }
+            | NetworkEvent::PeerConnected { .. }
+            | NetworkEvent::PeerDisconnected { .. }
+            | NetworkEvent::DirectReady { .. }
+            | NetworkEvent::Listening { .. } => {}
+        }
+    }
+}
+
 struct Desk {
     node: Arc<NodeContext>,
     batch_checks: Arc<Semaphore>,
@@ -38,7 +65,9 @@ struct Desk {
 }
 
 /// Handles events until the network stops.
-pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
+pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiver>>) {
+    // Held by one life of the parts at a time.
+    let mut events = events.lock().await;
     let desk = Desk {
         node,
         batch_checks: Arc::new(Semaphore::new(BATCH_CHECKS_MAX)),
@@ -59,8 +88,11 @@ pub async fn handle_events(node: Arc<NodeContext>, mut events: EventReceiver) {
                 desk.node.network.judge(id, Verdict::Ignore)
             }
             NetworkEvent::Request { request, reply, .. } if read_index::is_question(&request) => {
-                // At once: it must not wait behind those who ask for blocks. Who asked may have gone away.
-                let _ = reply.send(Answer::ReadIndex(*desk.node.committing.borrow()).encode());
+                // At once: it must not wait behind those who ask for blocks. Without a reply it is refused.
+                if let Some(height) = *desk.node.committing.borrow() {
+                    // Who asked may have gone away.
+                    let _ = reply.send(Answer::ReadIndex(height).encode());
+                }
             }
             NetworkEvent::Request { from, request, reply } => {
                 let Ok(permit) = desk.answers.clone().try_acquire_owned() else { continue };

@@ -22,6 +22,8 @@ use super::closings;
 use super::driver::{DecidedBlock, ExecutedInput, gauge_value};
 use super::handovers;
 use super::mempool::Mempool;
+use super::prune::{self, Needs, Pruner};
+use super::snapshot::maker::SnapshotMaker;
 use super::state::{self, IndexedProposal, Standing};
 use super::telemetry::Telemetry;
 use super::watch::{self as hub, WatchHub};
@@ -90,7 +92,7 @@ impl Execution {
         let closings = closings::record(kv.as_ref(), block, &standing.epoch.validators, done, &mut rows)?;
         ops.extend(index_ops(kv.as_ref(), block, &rows)?);
         ops.extend(header.batches.iter().map(|batch| state::batch_op(&batch.digest)));
-        ops.push(put(state::root_key(applied.height), applied.state_root.0.to_vec()));
+        ops.push(state::root_op(applied.height, applied.state_root));
         ops.extend(closings::ops(applied.height, &closings));
         if after.origin != standing.origin {
             ops.push(state::validators_op(&after.epoch.validators));
@@ -187,6 +189,8 @@ fn assemble(decided: DecidedBlock) -> CommittedBlock {
 pub struct Executor {
     pub execution: Execution,
     pub log: CommittedLog,
+    pub snapshots: SnapshotMaker,
+    pub pruner: Pruner,
     pub pool: Arc<BatchPool>,
     pub mempool: Arc<Mempool>,
     pub hub: Arc<WatchHub>,
@@ -206,6 +210,15 @@ impl Executor {
     /// # Errors
     /// When a store fails: the node must stop.
     pub fn run(mut self) -> anyhow::Result<()> {
+        let worked = self.work();
+        // Also after a failure: the stores may be opened again in this process.
+        self.snapshots.finish();
+        worked
+    }
+
+    fn work(&mut self) -> anyhow::Result<()> {
+        let mut pruned = Instant::now();
+        let mut durable = self.execution.standing.executed.height;
         let mut flushed = Instant::now();
         let mut expired = Instant::now();
         let mut unflushed = 0;
@@ -236,7 +249,14 @@ impl Executor {
                 self.execution.kv.flush().context("the state store cannot be flushed")?;
                 flushed = Instant::now();
                 unflushed = 0;
+                durable = self.execution.standing.executed.height;
             }
+            if pruned.elapsed() >= prune::INTERVAL {
+                let needs = Needs { durable, snapshot: self.snapshots.newest() };
+                self.pruner.consider(&self.log.reader(), &self.execution.standing, needs)?;
+                pruned = Instant::now();
+            }
+            self.pruner.turn(&mut self.log, self.execution.kv.as_ref())?;
         }
         self.execution.kv.flush().context("the state store cannot be flushed")
     }
@@ -262,6 +282,7 @@ impl Executor {
             return Ok(());
         }
         self.standing.send_replace(standing);
+        self.snapshots.consider(&self.execution.certified);
         let certificate = Arc::new(block.certificate.clone());
         for receipt in &done.receipts {
             if let Some(seconds) = self.mempool.resolve(receipt, height, &certificate) {

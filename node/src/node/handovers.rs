@@ -43,6 +43,14 @@ pub fn load(kv: &dyn KvStore, first: Epoch, count: usize) -> anyhow::Result<Vec<
     Ok(rows)
 }
 
+/// A page of the handovers that ended `first` and the epochs after it, as they are encoded.
+///
+/// # Errors
+/// When the store fails.
+pub fn of_store(kv: &dyn KvStore, first: Epoch) -> anyhow::Result<Vec<Vec<u8>>> {
+    load(kv, first, Handover::PAGE_MAX)
+}
+
 /// Checks that every epoch before `current` has its row. A store of an older version has none: it is built again.
 ///
 /// # Errors

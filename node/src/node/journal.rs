@@ -6,13 +6,13 @@
 //! A journal begins with its name, which also stands in the home beside the data folder. A home that has a name and no
 //! journal of that name has lost what it voted for: it must not vote, however empty its data folder is.
 //!
-//! A checkpoint drops the votes for executed blocks, but keeps the highest height that they were for: linearizable reads of
-//! others rest on it, also when the committed log is set aside and fetched again.
+//! A checkpoint drops the votes for executed blocks. It says up to which block, so that a node whose committed log has become
+//! shorter does not vote there again.
 
 use std::sync::Arc;
 
-use aegis_consensus::Record;
-use aegis_types::Height;
+use aegis_consensus::{Record, VoteFloor};
+use aegis_types::{Epoch, Height};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
@@ -21,7 +21,7 @@ use super::batches::HeldBatch;
 const RECORD: u8 = 1;
 const BATCH: u8 = 2;
 const FOUNDED: u8 = 3;
-const COMMITTING: u8 = 4;
+const FLOOR: u8 = 5;
 
 /// The name of a journal: random, so that no two journals share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub enum Entry {
     Batch(Arc<HeldBatch>),
     /// The journal's name.
     Founded(JournalId),
-    /// No Commit of this node that the journal has dropped was for a greater height.
-    Committing(Height),
+    /// Where votes may be cast: those below may be forgotten. The last one counts.
+    Floor(VoteFloor),
 }
 
 impl Entry {
@@ -47,7 +47,9 @@ impl Entry {
             Self::Record(record) => tagged(RECORD, &record.encode()),
             Self::Batch(batch) => tagged(BATCH, &batch.encoding),
             Self::Founded(id) => tagged(FOUNDED, &id.0),
-            Self::Committing(height) => tagged(COMMITTING, &height.0.to_be_bytes()),
+            Self::Floor(floor) => {
+                tagged(FLOOR, &[floor.epoch.0.to_be_bytes(), floor.height.0.to_be_bytes()].concat())
+            }
         }
     }
 
@@ -63,10 +65,13 @@ impl Entry {
                 let batch = HeldBatch::decode(Bytes::copy_from_slice(batch)).context(HELP)?;
                 Ok(Self::Batch(Arc::new(batch)))
             }
-            Some((&FOUNDED, id)) => Ok(Self::Founded(JournalId(id.try_into().context(HELP)?))),
-            Some((&COMMITTING, height)) => {
-                Ok(Self::Committing(Height(u64::from_be_bytes(height.try_into().context(HELP)?))))
+            Some((&FLOOR, floor)) => {
+                let (epoch, height) = floor.split_first_chunk::<8>().context(HELP)?;
+                let height = u64::from_be_bytes(height.try_into().context(HELP)?);
+                let epoch = Epoch(u64::from_be_bytes(*epoch));
+                Ok(Self::Floor(VoteFloor { epoch, height: Height(height) }))
             }
+            Some((&FOUNDED, id)) => Ok(Self::Founded(JournalId(id.try_into().context(HELP)?))),
             Some(_) | None => bail!(HELP),
         }
     }
@@ -77,4 +82,18 @@ fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes.push(tag);
     bytes.extend_from_slice(content);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_survives_the_journal() {
+        for floor in [VoteFloor::UNKNOWN, VoteFloor { epoch: Epoch(3), height: Height(1 << 40) }] {
+            let entry = Entry::Floor(floor);
+            assert_eq!(Entry::decode(&entry.encode()).unwrap(), entry);
+        }
+        assert!(Entry::decode(&[FLOOR, 1, 2, 3]).is_err());
+    }
 }

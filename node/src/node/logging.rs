@@ -1,7 +1,11 @@
 //! Log lines: for people or as JSON, to standard error.
 
+use std::io::{self, Write};
+use std::sync::OnceLock;
+
 use aegis_config::{LogFormat, TelemetrySection};
 use anyhow::Context as _;
+use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -11,8 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// When the configured level cannot be read.
 pub fn start(telemetry: &TelemetrySection) -> anyhow::Result<()> {
     let filter = filter(telemetry)?;
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(beside_bars).with_target(true);
     let started = match telemetry.log_format {
         LogFormat::Text => lines.with_ansi(false).finish().try_init(),
         LogFormat::Json => lines.json().finish().try_init(),
@@ -21,6 +24,29 @@ pub fn start(telemetry: &TelemetrySection) -> anyhow::Result<()> {
         tracing::debug!("logging was started before");
     }
     Ok(())
+}
+
+/// Bars on standard error, which step aside for log lines.
+pub fn bars() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Standard error, beside the bars that are drawn there.
+struct BesideBars;
+
+fn beside_bars() -> BesideBars {
+    BesideBars
+}
+
+impl Write for BesideBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        bars().suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Which lines are written.

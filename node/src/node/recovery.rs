@@ -1,17 +1,19 @@
 //! Start from what is on disk.
 //!
 //! The committed log is the truth about state, the vote journal about promises. The state store is derived: when it is
-//! damaged or does not match what its own row says, it is set aside and built again from the log. Each block that is
+//! damaged or does not match what its own row says, it is set aside and built again from the log. What happens to a log that
+//! is damaged itself says `repair`. Each block that is
 //! executed is checked against the digest of the one before, the first one against the genesis.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
-use aegis_consensus::{Engine, Record, Start, Tip};
+use aegis_consensus::{Engine, Record, Start, Tip, VoteFloor};
 use aegis_ledger::{Ledger, LedgerError};
 use aegis_store::{
     CommittedLog, DataDir, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError, Table,
+    data_dir::FORMAT_VERSION,
 };
 use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
 use anyhow::{Context as _, bail};
@@ -23,7 +25,10 @@ use super::clock::Clock;
 use super::executor::Execution;
 use super::handovers;
 use super::journal::{Entry, JournalId};
+use super::repair::{LostBlocks, Opened, open_log_and_state};
+use super::snapshot::shelf::Shelf;
 use super::state::{self, Standing, StateView};
+use super::state_sync::settle::settle;
 use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
@@ -45,8 +50,8 @@ pub struct Recovered {
     pub batches: Vec<BatchRef>,
     /// The journal's name.
     pub journal_id: JournalId,
-    /// The highest height for which this node may have voted Commit.
-    pub committing: Height,
+    /// Snapshots for others.
+    pub shelf: Arc<Shelf>,
 }
 
 /// What recovery needs to know.
@@ -64,43 +69,75 @@ pub struct RecoverOptions<'a> {
 /// When the folder is in use, belongs to another network, or is damaged where it cannot be rebuilt.
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let RecoverOptions { home, genesis, node_key, store, clock } = options;
-    let data_dir = DataDir::open(&home.data_path())?;
+    let mut data_dir = DataDir::open(&home.data_path())?;
+    let shelf =
+        Arc::new(Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?);
+    settle(&data_dir, &shelf)?;
     let (mut journal, entries) = Journal::open(
         &data_dir.journal_dir(),
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
-    let log =
-        CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
-    let State { execution, roots } = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
+    let has_log = has_log(&data_dir)?;
+    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
+    let State { execution, roots } = state;
     let mut records = Vec::new();
     let mut batches = Vec::new();
     let mut founded = None;
-    let mut dropped = Height::ZERO;
+    let mut floor = VoteFloor::NONE;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
-            Entry::Committing(height) => dropped = dropped.max(height),
+            Entry::Floor(newer) => floor = newer,
         }
     }
     let journal_id = match founded {
         Some(id) => recognise_journal(id, home, &data_dir)?,
-        None => found_journal(&mut journal, home, &data_dir, log.last().is_none())?,
+        None => found_journal(&mut journal, home, &data_dir, !has_log)?,
     };
+    if data_dir.version() < FORMAT_VERSION {
+        floor = raise_version(&mut data_dir, &mut journal, &log, was_repaired)?;
+    }
     let (pool, batches) = recover_batches(&execution, &records, batches)?;
-    let engine = recover_engine(&execution, roots, &log, records, node_key, genesis, *clock)?;
-    let committing = engine.committing().max(dropped);
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, committing })
+    let engine = recover_engine(&execution, roots, &log, (records, floor), node_key, genesis, *clock)?;
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf })
+}
+
+/// Whether the committed log had files before it was opened or repaired: this is not the home's first start then.
+fn has_log(data_dir: &DataDir) -> anyhow::Result<bool> {
+    let folder = data_dir.log_dir();
+    let mut entries =
+        std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    Ok(entries.next().is_some())
+}
+
+/// Brings a data folder of an older version to this one: from now on the journal says below which block it has dropped
+/// votes. Those up to the end of the log may be among them; if the log is no longer what it was, any may.
+fn raise_version(
+    data_dir: &mut DataDir,
+    journal: &mut Journal,
+    log: &CommittedLog,
+    was_repaired: bool,
+) -> anyhow::Result<VoteFloor> {
+    let end = log.last().unwrap_or_default();
+    let floor = if was_repaired { VoteFloor::UNKNOWN } else { VoteFloor { height: end, ..VoteFloor::NONE } };
+    journal.append(&Entry::Floor(floor).encode());
+    journal.flush()?;
+    data_dir.raise_version()?;
+    info!(from = 1, to = FORMAT_VERSION, "the data folder was brought to a newer format");
+    Ok(floor)
 }
 
 /// Compares the journal's name with the one that the home remembers.
 fn recognise_journal(id: JournalId, home: &Home, data_dir: &DataDir) -> anyhow::Result<JournalId> {
     match home.read_journal_id()? {
         Some(known) if known != id.0 => bail!(
-            "the vote journal in {} is another one than this home's: it may lack votes. Restore the home's own data \
-             folder; if it is lost, have this validator removed by a vote and join with a new key",
-            data_dir.journal_dir().display()
+            "the vote journal in {} is another one than this home's: it may lack votes. Restore the folder of this very \
+             home as it was when the node stopped; if that is lost, run `aegis store accept-lost-votes --home {}`: the node \
+             then does not vote until it is safe",
+            data_dir.journal_dir().display(),
+            home.path().display()
         ),
         Some(_) => Ok(id),
         None => {
@@ -120,9 +157,10 @@ fn found_journal(
     if home.read_journal_id()?.is_some() || !is_first_start {
         bail!(
             "the vote journal of this home is missing: without it the node cannot know what it has voted for, and might \
-             contradict itself. Restore the folder {}; if it is lost, have this validator removed by a vote, if it is \
-             one, and join with a new home and key",
-            data_dir.journal_dir().display()
+             contradict itself. Restore the folder {} as it was when the node stopped, never an older copy; if that is \
+             lost, run `aegis store accept-lost-votes --home {}`: the node then does not vote until it is safe",
+            data_dir.journal_dir().display(),
+            home.path().display()
         );
     }
     let id = JournalId(rand::random());
@@ -166,7 +204,7 @@ fn recover_engine(
     execution: &Execution,
     roots: BTreeMap<Height, Hash>,
     log: &CommittedLog,
-    records: Vec<Record>,
+    (records, floor): (Vec<Record>, VoteFloor),
     node_key: &Keypair,
     genesis: &Genesis,
     clock: Clock,
@@ -185,6 +223,7 @@ fn recover_engine(
         %height,
         epoch = %standing.epoch.validators.epoch(),
         records = records.len(),
+        votes_from_epoch = floor.epoch.0,
         window = standing.epoch.parameters.get(Parameter::Window),
         "recovered"
     );
@@ -197,6 +236,7 @@ fn recover_engine(
         tip,
         roots,
         records,
+        floor,
         now: clock.now(),
     }))
 }
@@ -207,9 +247,9 @@ fn decode(block: &[u8], height: Height) -> anyhow::Result<CommittedBlock> {
 }
 
 /// The state at the end of the committed log, and the newest state roots up to it.
-struct State {
-    execution: Execution,
-    roots: BTreeMap<Height, Hash>,
+pub struct State {
+    pub execution: Execution,
+    pub roots: BTreeMap<Height, Hash>,
 }
 
 /// The state store holds another state than it says, although its checksums are right.
@@ -222,7 +262,10 @@ struct WrongRoot {
 
 /// Opens the state store and executes what the log has above it. A store that turns out to be damaged anywhere on the way
 /// is set aside, and all of the log is executed into a new one.
-fn open_state(
+///
+/// # Errors
+/// [`LostBlocks`] when the log does not have what the state must be built from; damage of the log; errors of the disk.
+pub fn open_state(
     kv_dir: &Path,
     genesis: &Genesis,
     log: &CommittedLog,
@@ -231,6 +274,12 @@ fn open_state(
     let opened = SledKv::open(kv_dir, cache_bytes).map_err(anyhow::Error::from);
     match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log)) {
         Err(error) if is_damage(&error) => {
+            if let Some(first) = log.first().filter(|first| *first > Height(1)) {
+                let reason = format!(
+                    "the state store is damaged, and the log it is built from begins at block {first}"
+                );
+                return Err(error.context(LostBlocks { reason }));
+            }
             warn!(
                 error = format!("{error:#}"),
                 "the state store is damaged; it is set aside and built again from the committed log"
@@ -268,23 +317,28 @@ fn bring_up(kv: Arc<dyn KvStore>, genesis: &Genesis, log: &CommittedLog) -> anyh
 fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result<()> {
     let executed = execution.standing.executed.height;
     let first = executed.next();
+    if let Some(begins) = log.first().filter(|begins| *begins > first) {
+        let reason =
+            format!("the committed log begins at block {begins}, the state store stands at {executed}");
+        return Err(LostBlocks { reason }.into());
+    }
     let Some(last) = log.last() else {
         if executed > Height::ZERO {
-            bail!(
-                "the committed log is empty, but the state store stands at block {executed}; restore the folder `clog`, or set `kv` aside too (not `wal`, which holds the node's votes) and sync again"
-            );
+            let reason =
+                format!("the committed log is empty, but the state store stands at block {executed}");
+            return Err(LostBlocks { reason }.into());
         }
         return Ok(());
     };
     if executed > last {
-        bail!(
-            "the committed log ends at block {last}, but the state store stands at {executed}: the log has lost blocks; set the folders clog and kv aside (not wal, which holds the node's votes) and sync again"
-        );
+        let reason =
+            format!("the committed log ends at block {last}, but the state store stands at {executed}");
+        return Err(LostBlocks { reason }.into());
     }
     let reader = log.reader();
     for height in first.0..=last.0 {
-        let block = reader.read(Height(height))?.with_context(|| {
-            format!("block {height} is missing from the committed log, so the state cannot be built; set the folders clog and kv aside (not wal, which holds the node's votes) and sync again")
+        let block = reader.read(Height(height))?.ok_or_else(|| LostBlocks {
+            reason: format!("block {height} is missing from the committed log, so the state cannot be built"),
         })?;
         execution.execute(&decode(&block, Height(height))?)?;
         if height % REPLAY_REPORT == 0 {

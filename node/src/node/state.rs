@@ -12,6 +12,7 @@
 //! | index | `b` batch digest | nothing: the batch is executed |
 //! | meta | `genesis` | the genesis hash |
 //! | meta | `standing` | [`Standing`] |
+//! | meta | `history` | the first height whose rows are kept |
 //!
 //! All rows of a block are written in one transaction with the ledger's changes. Numbers in keys are big-endian, so that
 //! the store's order is theirs.
@@ -32,6 +33,7 @@ use super::closings::ClosedVote;
 
 const GENESIS: &[u8] = b"genesis";
 const STANDING: &[u8] = b"standing";
+const HISTORY: &[u8] = b"history";
 
 /// The ledger's way to read the store.
 pub struct StateView<'a>(pub &'a dyn KvStore);
@@ -228,6 +230,22 @@ pub fn genesis_op(genesis: &Genesis) -> Op {
     Op::Put { table: Table::Meta, key: GENESIS.to_vec(), value: genesis.hash().0.to_vec() }
 }
 
+/// The first height whose rows are kept: those of lower ones are deleted.
+///
+/// # Errors
+/// When the store fails or its row is damaged.
+pub fn history_from(kv: &dyn KvStore) -> anyhow::Result<Height> {
+    let Some(row) = kv.get(Table::Meta, HISTORY)? else { return Ok(Height(1)) };
+    let height = <[u8; 8]>::try_from(row.as_slice())
+        .map_err(|_| DamagedRow { row: "history", reason: "it has not the size of a height".to_owned() })?;
+    Ok(Height(u64::from_be_bytes(height)))
+}
+
+/// The row that says from which height on rows are kept.
+pub fn history_op(first: Height) -> Op {
+    Op::Put { table: Table::Meta, key: HISTORY.to_vec(), value: first.0.to_be_bytes().to_vec() }
+}
+
 /// The index's entry of an executed proposal.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct IndexedProposal {
@@ -324,6 +342,11 @@ pub fn root_key(height: Height) -> Vec<u8> {
     key
 }
 
+/// The row of a block's state root.
+pub fn root_op(height: Height, state_root: Hash) -> Op {
+    Op::Put { table: Table::Index, key: root_key(height), value: state_root.0.to_vec() }
+}
+
 /// Key of one of the votes that ended at a height: `c` height number. A row of its own for each, as a value is bounded
 /// and the number of votes that one block ends is not.
 pub fn closing_key(height: Height, number: u32) -> Vec<u8> {
@@ -355,7 +378,8 @@ pub fn closing_rows(kv: &dyn KvStore, height: Height) -> Result<Vec<Vec<u8>>, St
     Ok(rows)
 }
 
-fn batch_key(digest: &Hash) -> Vec<u8> {
+/// Key of the row that says that a batch is executed: `b` digest.
+pub fn batch_key(digest: &Hash) -> Vec<u8> {
     let mut key = vec![b'b'];
     key.extend_from_slice(&digest.0);
     key

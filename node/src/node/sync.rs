@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use aegis_config::{SyncMode, SyncSection};
 use aegis_consensus::limits::EXECUTION_LAG_WINDOWS;
 use aegis_p2p::Offence;
 use aegis_types::{
@@ -17,6 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::context::NodeContext;
 use super::driver::DriverInput;
+use super::state_sync::SyncFailure;
 use super::wire::{Answer, Question};
 
 /// How often peers are asked where they stand.
@@ -29,6 +31,13 @@ const BLOCKS: u64 = 128;
 const BLOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Blocks handed to the engine ahead of execution, or fewer where it takes fewer.
 const AHEAD: u64 = 8;
+/// After so many peers in a row that claim newer blocks and do not have the next one, it is taken for gone. Fewer, and a few
+/// liars could make a node give up its history; more, and a node that needs a snapshot waits longer for it.
+const STARVED_AFTER: u32 = 8;
+/// Between two looks for a snapshot.
+const SHORTCUT_PAUSE: Duration = Duration::from_secs(10);
+/// Why nothing was fetched, when a peer has answered with no blocks.
+const NOT_HELD: &str = "the peer does not hold the blocks that it claims";
 /// Peers whose claims are remembered.
 const CLAIMS_MAX: usize = 1_024;
 
@@ -110,6 +119,12 @@ impl SyncHandle {
         self.known().claims.remove(peer);
     }
 
+    /// The highest block that anybody claims to hold, or that is proven.
+    fn highest(&self) -> Option<Height> {
+        let known = self.known();
+        known.claims.values().copied().chain([known.proven]).max()
+    }
+
     fn candidates(&self, height: Height) -> Vec<(ValidatorId, Height)> {
         let known = self.known();
         let above = known.claims.iter().filter(|(_, claim)| **claim > height);
@@ -145,9 +160,11 @@ pub async fn ask_for_tips(node: Arc<NodeContext>) {
 
 /// Fetches what peers have and this node lacks, for as long as the node runs.
 pub async fn fetch_blocks(node: Arc<NodeContext>) {
+    let mut shortcut = Shortcut::default();
     loop {
         node.sync.shared.wanted.notified().await;
         loop {
+            shortcut.take_if_worthwhile(&node).await;
             let tip = node.agreement.borrow().tip.0;
             let is_member = node.agreement.borrow().is_member;
             // A validator gets the newest blocks by voting; asking for each of them would double its work.
@@ -167,12 +184,69 @@ pub async fn fetch_blocks(node: Arc<NodeContext>) {
                 continue;
             }
             let last = claim.min(tip.plus(BLOCKS));
-            if let Err(reason) = fetch_from(&node, peer, tip.next(), last).await {
-                debug!(%peer, reason, "blocks could not be fetched");
-                node.sync.forget(&peer);
+            match fetch_from(&node, peer, tip.next(), last).await {
+                Ok(()) => shortcut.empty_answers = 0,
+                Err(reason) => {
+                    debug!(%peer, reason, "blocks could not be fetched");
+                    if reason == NOT_HELD {
+                        shortcut.empty_answers += 1;
+                    }
+                    node.sync.forget(&peer);
+                }
             }
         }
     }
+}
+
+/// The way past blocks: a snapshot, when so many are missing that it is worthwhile, or when nobody has them any more.
+#[derive(Debug, Default)]
+struct Shortcut {
+    /// Peers in a row that claimed to be ahead and had no next block.
+    empty_answers: u32,
+    /// When it was looked for last.
+    tried: Option<Instant>,
+}
+
+impl Shortcut {
+    async fn take_if_worthwhile(&mut self, node: &NodeContext) {
+        let tip = node.agreement.borrow().tip.0;
+        let is_starved = self.empty_answers >= STARVED_AFTER;
+        let highest = node.sync.highest().unwrap_or(tip);
+        let Some(least) = least_snapshot(&node.sync_rule, tip, highest, is_starved) else { return };
+        if self.tried.is_some_and(|tried| tried.elapsed() < SHORTCUT_PAUSE) {
+            return;
+        }
+        self.tried = Some(Instant::now());
+        if node.sync_rule.mode == SyncMode::Blocks {
+            warn!(
+                next = %tip.next(),
+                "no peer has the next block any more, and this node syncs by blocks only; join by an archive node, or set \
+                 sync.mode to \"snapshot\""
+            );
+            return;
+        }
+        match node.state_sync.run(least).await {
+            Ok(height) => {
+                info!(%height, "the state of a snapshot is ready; the node goes on from there");
+                node.restart.request();
+                std::future::pending::<()>().await;
+            }
+            Err(SyncFailure::NoOffer) => debug!("no peer offers a snapshot that would help"),
+            Err(error) => warn!(%error, "no snapshot was taken over; trying again"),
+        }
+        self.tried = Some(Instant::now());
+    }
+}
+
+/// The lowest height of a snapshot that would help a node at `tip`, which was told of blocks up to `highest`; none when
+/// blocks are the better way.
+fn least_snapshot(rule: &SyncSection, tip: Height, highest: Height, is_starved: bool) -> Option<Height> {
+    let distance = u64::try_from(rule.snapshot_distance).unwrap_or(u64::MAX);
+    if is_starved {
+        return Some(tip.next());
+    }
+    let is_far = rule.mode == SyncMode::Snapshot && highest.distance_above(tip) > distance;
+    is_far.then(|| tip.plus((distance / 2).max(1)))
 }
 
 /// Whether the tip is older than a few idle intervals: then nothing comes by itself.
@@ -194,7 +268,7 @@ async fn fetch_from(
         return Err("the peer answered with something else");
     };
     if encodings.is_empty() {
-        return Err("the peer does not hold the blocks that it claims");
+        return Err(NOT_HELD);
     }
     let count = encodings.len();
     let mut next = first;

@@ -24,6 +24,8 @@ pub struct Telemetry {
     pub view: Gauge,
     /// Own voting weight.
     pub weight: Gauge,
+    /// 1 while the node only answers, because its disk does not take what it must write.
+    pub read_only: Gauge,
     /// Connected peers.
     pub peers: Gauge,
     /// Proposals that wait for agreement at this node.
@@ -82,6 +84,7 @@ impl Telemetry {
             epoch: gauge(&mut registry, "epoch", "Current epoch"),
             view: gauge(&mut registry, "view", "View entered last"),
             weight: gauge(&mut registry, "weight", "Own voting weight, 0 for an observer"),
+            read_only: gauge(&mut registry, "read_only", "1 while the disk keeps the node from taking part"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
             proposals_pending: gauge(
                 &mut registry,

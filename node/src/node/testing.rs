@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aegis_store::{KvStore, MemoryKv};
 use aegis_types::{
     Batch, BlockKind, Certificate, CommittedBlock, Epoch, Executed, Genesis, Hash, Header, Height, Keypair,
-    Member, Parameters, Proposal, ProposalBody, ValidatorSet, View, VoteContent, VoteKind, Weight,
+    Member, Parameters, Proposal, ProposalBody, ValidatorSet, View, Vote, VoteContent, VoteKind, Weight,
 };
 
 use super::executor::Execution;
@@ -71,6 +71,20 @@ impl Chain {
         };
         let block = certify(header, batches);
         self.blocks.push(block.clone());
+        block
+    }
+
+    /// The next block as validators decide it: its header names the state that was executed last, and its certificate is
+    /// signed. It is executed.
+    pub fn decide(&mut self, execution: &mut Execution, proposals: Vec<Proposal>) -> CommittedBlock {
+        let mut block = self.add(10, proposals);
+        block.header.executed = execution.standing.executed;
+        let mut block = certify(block.header, block.batches);
+        let vote = Vote::sign(block.certificate.content, &self.key, &self.genesis.domain());
+        block.certificate.signatures = vec![(0, vote.signature)];
+        self.blocks.pop();
+        self.blocks.push(block.clone());
+        execution.execute(&block).unwrap();
         block
     }
 

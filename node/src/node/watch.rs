@@ -215,6 +215,10 @@ pub fn past_events(
     let Some(block) = log.read(height)? else { return Ok(None) };
     let block = CommittedBlock::decode(&block).context("a block of the committed log cannot be read")?;
     let rows = rows_of(kv, height)?;
+    if rows.len() != block.batches.iter().map(|batch| batch.proposals.len()).sum::<usize>() {
+        // This node did not execute the block: it took over the state after it, and cannot tell what the block did.
+        return Ok(None);
+    }
     let root =
         kv.get(Table::Index, &state::root_key(height))?.context("a state root is missing from the index")?;
     let closings = closings::load(kv, height)?;

@@ -4,6 +4,9 @@ use aegis_types::{Epoch, Hash, Height, TypesError};
 use bytes::Bytes;
 use prost::{Message as _, Oneof};
 
+use super::snapshot::question::{AnswerMessage as SnapshotAnswerMessage, SnapshotAnswer};
+use super::snapshot::question::{QuestionMessage as SnapshotQuestionMessage, SnapshotQuestion};
+
 /// Most digests in one frame or question.
 pub const DIGESTS_MAX: usize = 1_024;
 /// Most bytes of blocks or batches in one answer; at least one item always goes.
@@ -34,6 +37,8 @@ pub enum Question {
     Batches(Vec<Hash>),
     /// "Have this signed proposal ordered."
     Forward(Bytes),
+    /// Something about snapshots.
+    Snapshot(SnapshotQuestion),
     /// "What is the highest height that you ever helped to commit?"
     ReadIndex,
 }
@@ -54,6 +59,8 @@ pub enum Answer {
     Batches(Vec<Bytes>),
     /// What became of a forwarded proposal: an error's JSON, or nothing when it was admitted.
     Forwarded(Option<String>),
+    /// Something about snapshots.
+    Snapshot(SnapshotAnswer),
     /// The highest height for which a Commit was cast, or the tip, as it was after the question had come.
     ReadIndex(Height),
 }
@@ -108,13 +115,15 @@ enum WireQuestion {
     Batches(Digests),
     #[prost(bytes = "bytes", tag = "4")]
     Forward(Bytes),
+    #[prost(message, tag = "10")]
+    Snapshot(SnapshotQuestionMessage),
     #[prost(message, tag = "16")]
     ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct QuestionMessage {
-    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 16")]
+    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 10, 16")]
     kind: Option<WireQuestion>,
 }
 
@@ -128,13 +137,15 @@ enum WireAnswer {
     Batches(Items),
     #[prost(message, tag = "4")]
     Forwarded(Text),
+    #[prost(message, tag = "10")]
+    Snapshot(SnapshotAnswerMessage),
     #[prost(message, tag = "16")]
     ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct AnswerMessage {
-    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 16")]
+    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 10, 16")]
     kind: Option<WireAnswer>,
 }
 
@@ -191,6 +202,7 @@ impl Question {
             Self::Blocks { first, last } => WireQuestion::Blocks(Numbers { first: first.0, second: last.0 }),
             Self::Batches(digests) => WireQuestion::Batches(digests.as_slice().into()),
             Self::Forward(proposal) => WireQuestion::Forward(proposal.clone()),
+            Self::Snapshot(question) => WireQuestion::Snapshot(question.into()),
             Self::ReadIndex => WireQuestion::ReadIndex(Numbers { first: 0, second: 0 }),
         };
         QuestionMessage { kind: Some(kind) }.encode_to_vec().into()
@@ -209,6 +221,7 @@ impl Question {
             }
             WireQuestion::Batches(digests) => Self::Batches(hashes(digests)?),
             WireQuestion::Forward(proposal) => Self::Forward(proposal),
+            WireQuestion::Snapshot(question) => Self::Snapshot(question.try_into()?),
             WireQuestion::ReadIndex(_) => Self::ReadIndex,
         })
     }
@@ -222,6 +235,7 @@ impl Answer {
             Self::Blocks(items) => WireAnswer::Blocks(Items { items: items.clone() }),
             Self::Batches(items) => WireAnswer::Batches(Items { items: items.clone() }),
             Self::Forwarded(error) => WireAnswer::Forwarded(Text { text: error.clone() }),
+            Self::Snapshot(answer) => WireAnswer::Snapshot(answer.into()),
             Self::ReadIndex(height) => WireAnswer::ReadIndex(Numbers { first: height.0, second: 0 }),
         };
         AnswerMessage { kind: Some(kind) }.encode_to_vec().into()
@@ -238,6 +252,7 @@ impl Answer {
             WireAnswer::Blocks(items) => Self::Blocks(items.items),
             WireAnswer::Batches(items) => Self::Batches(items.items),
             WireAnswer::Forwarded(error) => Self::Forwarded(error.text),
+            WireAnswer::Snapshot(answer) => Self::Snapshot(answer.try_into()?),
             WireAnswer::ReadIndex(answer) => Self::ReadIndex(Height(answer.first)),
         })
     }
@@ -260,6 +275,7 @@ mod tests {
             Question::Blocks { first: Height(3), last: Height(9) },
             Question::Batches(digests),
             Question::Forward(Bytes::from_static(b"proposal")),
+            Question::Snapshot(SnapshotQuestion::Offers),
             Question::ReadIndex,
         ];
         for question in questions {
@@ -271,6 +287,7 @@ mod tests {
             Answer::Batches(Vec::new()),
             Answer::Forwarded(None),
             Answer::Forwarded(Some("refused".into())),
+            Answer::Snapshot(SnapshotAnswer::Part(None)),
             Answer::ReadIndex(Height(7)),
         ];
         for answer in answers {

@@ -1,17 +1,19 @@
 //! Starts the parts of a node, joins them, and stops them in order.
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use aegis_config::{Config, ConsensusSection};
 use aegis_ledger::LedgerEvent;
 use aegis_p2p::{EventReceiver, Network};
-use aegis_types::{Genesis, Keypair};
+use aegis_types::{Genesis, Keypair, ValidatorId};
 use anyhow::{Context as _, anyhow, bail};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -23,19 +25,29 @@ use super::context::NodeContext;
 use super::driver::{BLOCKS_MAX, Driver, DriverRequest, INPUTS_MAX, Ports, REQUESTS_MAX};
 use super::executor::Executor;
 use super::mempool::Mempool;
+use super::prune::{Pruner, Retention};
 use super::read_index::{self, ReadIndex, Reader};
+use super::read_only::{Condition, Room, is_disk_trouble};
 use super::recovery::{RecoverOptions, Recovered, recover};
+use super::restart::RestartHandle;
 use super::settings::{network_config, rpc_config};
+use super::snapshot::maker::SnapshotMaker;
+use super::state_sync::StateSync;
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
-use super::{RunOptions, Started, events, logging, reactions, sync};
+use super::{RunOptions, Started, events, logging, reactions, regain, state_sync, sync};
 use crate::home::Home;
 
 /// How long the parts and the requests of clients may take to end, side by side.
 const STOP_TIMEOUT: Duration = Duration::from_millis(3_500);
 /// How long connections may take to end after that. Together it is less than the 5 s that the command line gives the process.
 const NETWORK_STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long questions and answers under way may hold the stores before a restart of the parts: longer than a request takes.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(20);
+const RELEASE_POLL: Duration = Duration::from_millis(20);
+/// After so long without trouble, the disk counts as well again.
+const WELL_AFTER: Duration = Duration::from_secs(120);
 /// Blocks whose events may wait for the node's own reactions.
 const REACTIONS_MAX: usize = 256;
 
@@ -53,59 +65,186 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let recovered = recover_home(&home, &genesis, &node_key, &config, clock).await?;
     let (network, network_events) = aegis_p2p::start(&node_key, network_config(&config, &genesis)?).await?;
 
-    let (panics, mut panicked) = mpsc::channel(1);
+    let (panics, panicked) = mpsc::channel(1);
     report_panics(panics);
-    let (consensus, transport) = (config.consensus.clone(), network.clone());
-    let setting = Setting { genesis, node_key, account_key, network: transport, clock, consensus };
-    let parts = Parts::start(recovered, setting, network_events);
-
-    let endpoint = Arc::new(OnceLock::new());
-    let api = Arc::new(Api::new(parts.node.clone(), names, endpoint.clone(), home.data_path()));
-    let serving = CancellationToken::new();
-    let served =
-        aegis_rpc::serve(api, rpc_config(&config, &home, token)?, serving.clone().cancelled_owned()).await;
-    let mut parts = parts;
-    let mut interface = None;
-    let outcome = match served {
-        Err(error) => Err(error.into()),
-        Ok((address, mut server)) => {
-            let scheme = if config.rpc.tls_certificate.is_given() { "https" } else { "http" };
-            // Set once, here.
-            let _ = endpoint.set(Endpoint { address, scheme });
-            let listen = network.listen_addresses().await.iter().map(ToString::to_string).collect();
-            let started = Started { node_id: parts.node.node_key.validator_id(), listen, rpc: address };
-            // Whoever started the node may not want to know.
-            let _ = announce.send(started);
-            let outcome = tokio::select! {
-                () = shutdown.cancelled() => Ok(()),
-                reason = parts.failed() => Err(reason),
-                Some(message) = panicked.recv() => Err(anyhow!("a part of the node panicked: {message}; please report this")),
-                ended = &mut server => Err(match ended {
-                    Ok(()) => anyhow!("the interface for clients ended by itself"),
-                    Err(error) => anyhow!("the interface for clients failed: {error}"),
-                }),
-            };
-            serving.cancel();
-            interface = Some(server);
-            outcome
-        }
-    };
-    if let Err(reason) = &outcome {
-        error!(reason = format!("{reason:#}"), "the node stops");
+    let transport = network.clone();
+    let setting = Setting { genesis, node_key, account_key, network: transport, clock, config };
+    let events = Arc::new(Mutex::new(network_events));
+    let room = Room::new(home.data_path(), &setting.config.store);
+    let mut lives = Lives { setting, home, names, token, events, announce: Some(announce), panicked, room };
+    let mut outcome = lives.live(recovered, &shutdown).await;
+    while let Ok(End::Again) = outcome {
+        info!("starting the parts again");
+        let Setting { genesis, node_key, config, .. } = &lives.setting;
+        outcome = match recover_home(&lives.home, genesis, node_key, config, clock).await {
+            Ok(recovered) => lives.live(recovered, &shutdown).await,
+            Err(error) if is_disk_trouble(&error) => {
+                error!(reason = format!("{error:#}"), "the data folder cannot be opened again yet");
+                tokio::select! {
+                    () = shutdown.cancelled() => Ok(End::Over),
+                    () = lives.room.returns() => Ok(End::Again),
+                }
+            }
+            Err(error) => Err(error),
+        };
     }
-    let served = async {
-        if let Some(server) = interface.filter(|server| !server.is_finished())
-            && tokio::time::timeout(STOP_TIMEOUT, server).await.is_err()
-        {
-            error!("requests did not end in time");
-        }
-    };
-    let ((), stopped) = tokio::join!(served, parts.stop());
     if tokio::time::timeout(NETWORK_STOP_TIMEOUT, network.shutdown()).await.is_err() {
         error!("connections did not end in time");
     }
     info!("stopped");
-    outcome.and(stopped)
+    outcome.map(drop)
+}
+
+/// How a life of the parts ended, when nothing failed.
+enum End {
+    /// The node stops.
+    Over,
+    /// A part has asked for a restart.
+    Again,
+}
+
+/// What lasts from one life of the parts to the next.
+struct Lives {
+    setting: Setting,
+    home: Home,
+    names: BTreeMap<ValidatorId, String>,
+    token: String,
+    events: Arc<Mutex<EventReceiver>>,
+    announce: Option<oneshot::Sender<Started>>,
+    panicked: mpsc::Receiver<String>,
+    room: Room,
+}
+
+impl Lives {
+    /// Runs all parts from what is on disk until the node stops, one of them fails, or one asks for a restart.
+    async fn live(&mut self, recovered: Recovered, shutdown: &CancellationToken) -> anyhow::Result<End> {
+        let mut parts = Parts::start(recovered, self.setting.clone(), self.events.clone());
+        let node = Arc::downgrade(&parts.node);
+        let endpoint = Arc::new(OnceLock::new());
+        let data = self.home.data_path();
+        let api = Arc::new(Api::new(parts.node.clone(), self.names.clone(), endpoint.clone(), data));
+        let serving = CancellationToken::new();
+        let config = rpc_config(&self.setting.config, &self.home, self.token.clone())?;
+        let served = aegis_rpc::serve(api, config, serving.clone().cancelled_owned()).await;
+        let mut interface = None;
+        let outcome = match served {
+            Err(error) => Err(error.into()),
+            Ok((address, mut server)) => {
+                self.begin(address, &endpoint, &parts).await;
+                let mut outcome = self.until_it_ends(&mut parts, &mut server, shutdown).await;
+                if let Err(reason) = &outcome
+                    && is_disk_trouble(reason)
+                {
+                    let reason = format!("{reason:#}");
+                    outcome = self.only_answer(&mut parts, &mut server, shutdown, reason).await;
+                }
+                serving.cancel();
+                interface = Some(server);
+                outcome
+            }
+        };
+        if let Err(reason) = &outcome {
+            error!(reason = format!("{reason:#}"), "the node stops");
+        }
+        let served = async {
+            if let Some(mut server) = interface.filter(|server| !server.is_finished())
+                && tokio::time::timeout(STOP_TIMEOUT, &mut server).await.is_err()
+            {
+                error!("requests did not end in time");
+                server.abort();
+            }
+        };
+        let ((), stopped) = tokio::join!(served, parts.stop());
+        let outcome = outcome.and_then(|end| stopped.map(|()| end));
+        if let Ok(End::Again) = outcome {
+            released(&node).await?;
+        }
+        outcome
+    }
+
+    /// Waits until the node is to stop, to start its parts again, or a part of it fails.
+    async fn until_it_ends(
+        &mut self,
+        parts: &mut Parts,
+        server: &mut Server,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<End> {
+        self.room.take_reserve();
+        let restart = parts.node.restart.clone();
+        let well = tokio::time::sleep(WELL_AFTER);
+        tokio::pin!(well);
+        let mut is_well = false;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(End::Over),
+                reason = parts.failed() => return Err(reason),
+                () = restart.requested() => return Ok(End::Again),
+                reason = self.room.runs_out() => return Err(reason),
+                () = &mut well, if !is_well => is_well = true,
+                Some(message) = self.panicked.recv() => bail!("a part of the node panicked: {message}; please report this"),
+                ended = &mut *server => return Err(server_ended(ended)),
+            }
+            self.room.is_well();
+        }
+    }
+
+    /// Stops whatever writes, and goes on answering until there is room on the disk again.
+    async fn only_answer(
+        &mut self,
+        parts: &mut Parts,
+        server: &mut Server,
+        shutdown: &CancellationToken,
+        reason: String,
+    ) -> anyhow::Result<End> {
+        error!(reason, "the disk does not take what must be written: this node only answers until it does");
+        parts.node.condition.restrict(reason);
+        parts.node.telemetry.read_only.set(1);
+        self.room.release_reserve();
+        parts.stop_writing().await?;
+        parts.tasks.spawn(named("answers", events::only_answer(parts.node.clone(), self.events.clone())));
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(End::Over),
+            () = self.room.returns() => Ok(End::Again),
+            Some(message) = self.panicked.recv() => bail!("a part of the node panicked: {message}; please report this"),
+            ended = &mut *server => Err(server_ended(ended)),
+        }
+    }
+
+    /// Says where clients are served; the next life serves them at the same address.
+    async fn begin(&mut self, address: SocketAddr, endpoint: &OnceLock<Endpoint>, parts: &Parts) {
+        let config = &mut self.setting.config;
+        let scheme = if config.rpc.tls_certificate.is_given() { "https" } else { "http" };
+        config.rpc.listen = address;
+        // Set once, here.
+        let _ = endpoint.set(Endpoint { address, scheme });
+        if let Some(announce) = self.announce.take() {
+            let listen = parts.network.listen_addresses().await.iter().map(ToString::to_string).collect();
+            let started = Started { node_id: parts.node.node_key.validator_id(), listen, rpc: address };
+            // Whoever started the node may not want to know.
+            let _ = announce.send(started);
+        }
+    }
+}
+
+type Server = JoinHandle<()>;
+
+fn server_ended(ended: Result<(), tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(()) => anyhow!("the interface for clients ended by itself"),
+        Err(error) => anyhow!("the interface for clients failed: {error}"),
+    }
+}
+
+/// Waits until nobody uses the stores any more: questions under way hold them a little longer.
+async fn released(node: &Weak<NodeContext>) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + RELEASE_TIMEOUT;
+    while node.strong_count() > 0 {
+        if tokio::time::Instant::now() > deadline {
+            bail!("the node could not start its parts again by itself; start it again");
+        }
+        tokio::time::sleep(RELEASE_POLL).await;
+    }
+    Ok(())
 }
 
 /// Opens what is on disk, away from the asynchronous threads.
@@ -134,13 +273,14 @@ fn report_panics(panics: mpsc::Sender<String>) {
     }));
 }
 
+#[derive(Clone)]
 struct Setting {
-    genesis: aegis_types::Genesis,
-    node_key: aegis_types::Keypair,
-    account_key: aegis_types::Keypair,
+    genesis: Genesis,
+    node_key: Keypair,
+    account_key: Keypair,
     network: Network,
     clock: Clock,
-    consensus: ConsensusSection,
+    config: Config,
 }
 
 /// The running parts.
@@ -156,17 +296,32 @@ struct Parts {
 }
 
 impl Parts {
-    fn start(recovered: Recovered, setting: Setting, network_events: EventReceiver) -> Self {
-        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, committing } =
+    fn start(recovered: Recovered, setting: Setting, network_events: Arc<Mutex<EventReceiver>>) -> Self {
+        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf } =
             recovered;
-        let Setting { genesis, node_key, account_key, network, clock, consensus } = setting;
+        let Setting { genesis, node_key, account_key, network, clock, config } = setting;
+        let Config { consensus, store, sync: sync_rule, .. } = config;
+        let restart = RestartHandle::default();
+        let snapshots = SnapshotMaker::new(
+            shelf.clone(),
+            execution.kv.clone(),
+            log.reader(),
+            u64::try_from(store.snapshot_blocks).unwrap_or(u64::MAX),
+        );
+        let state_sync = StateSync::new(
+            network.clone(),
+            genesis.clone(),
+            shelf.incoming(),
+            store.cache.bytes(),
+            store.log_segment.bytes(),
+        );
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
         let (decided_sender, decided) = mpsc::channel(BLOCKS_MAX);
         let (executed_sender, executed) = mpsc::channel(BLOCKS_MAX);
         let (requests_sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (reactions_sender, reactions) = mpsc::channel(REACTIONS_MAX);
         let (status_sender, agreement) = watch::channel(engine.status());
-        let (committing_sender, committing) = watch::channel(committing);
+        let (committing_sender, committing) = watch::channel(engine.committing());
         let (reads, readers) = ReadIndex::channel();
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);
@@ -191,6 +346,11 @@ impl Parts {
             inputs: inputs_sender,
             admission,
             sync: SyncHandle::default(),
+            shelf,
+            state_sync,
+            sync_rule,
+            restart,
+            condition: Condition::default(),
         });
         let stop = CancellationToken::new();
         let driver = Driver {
@@ -216,6 +376,8 @@ impl Parts {
         let executor = Executor {
             execution,
             log,
+            snapshots,
+            pruner: Pruner::new(Retention::of(&store)),
             pool: node.pool.clone(),
             mempool: node.mempool.clone(),
             hub: node.hub.clone(),
@@ -253,6 +415,26 @@ impl Parts {
         }
     }
 
+    /// Stops driver, executor and tasks after one of them has met a disk that cannot be written. What they say about that is
+    /// known already and only logged.
+    async fn stop_writing(&mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.tasks.shutdown().await;
+        let ending = async {
+            for (part, handle) in [("driver", &mut self.driver), ("executor", &mut self.executor)] {
+                if handle.is_finished() {
+                    continue;
+                }
+                if let Ok(Err(error)) = handle.await {
+                    info!(part, error = format!("{error:#}"), "stopped");
+                }
+            }
+        };
+        tokio::time::timeout(STOP_TIMEOUT, ending)
+            .await
+            .context("the disk does not answer; restart the node when it does")
+    }
+
     /// Stops the driver, then the executor, which flushes what is left.
     async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
@@ -277,7 +459,7 @@ struct TaskEnds {
     requests: mpsc::Receiver<DriverRequest>,
     reactions: mpsc::Receiver<Vec<LedgerEvent>>,
     admitted: mpsc::Receiver<Admitted>,
-    network_events: EventReceiver,
+    network_events: Arc<Mutex<EventReceiver>>,
     readers: mpsc::Receiver<Reader>,
 }
 
@@ -303,8 +485,10 @@ fn spawn_tasks(
     tasks.spawn(named("handing on", hand_on_again(node.clone())));
     tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
     tasks.spawn(named("reads", read_index::confirm_reads(node.clone(), readers)));
+    tasks.spawn(named("the way back to voting", regain::find_vote_floor(node.clone())));
     tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
     tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
+    tasks.spawn(named("progress", state_sync::progress::show(node.state_sync.progress.subscribe())));
     tasks
 }
 

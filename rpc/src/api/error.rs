@@ -203,8 +203,9 @@ impl ApiError {
 
     /// Something that this node dropped; `oldest` is the first height that it still holds.
     pub fn pruned(what: impl fmt::Display, oldest: Height) -> Self {
-        let message =
-            format!("{what} was pruned; this node holds heights from {oldest} on: ask an archive node");
+        let message = format!(
+            "{what} is not held by this node, which has blocks from {oldest} on: ask an archive node"
+        );
         Self { resume_from: Some(oldest), ..Self::new(ErrorCode::Pruned, message) }
     }
 }

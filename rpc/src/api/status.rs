@@ -94,6 +94,16 @@ pub struct Status {
     pub mempool: Mempool,
     /// Size of the store on disk, in bytes.
     pub store_bytes: u64,
+    /// The first block that the node holds; those below are pruned, or were before it joined. Absent before the first block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub first_height: Option<Height>,
+    /// Why the node only answers reads at the moment; absent when it takes part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<String>,
+    /// Why the node does not vote although it may be in the validator set; absent when it is not kept from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<String>,
 }
 
 /// How far a node is behind.
@@ -106,6 +116,47 @@ pub struct Syncing {
     pub target_height: Option<Height>,
     /// Peers that serve it.
     pub peers: u32,
+    /// How far a certified snapshot of the state is taken over; absent when none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotProgress>,
+}
+
+/// How far a certified snapshot of the state is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SnapshotProgress {
+    /// Height of the snapshot.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// What is being done.
+    pub phase: SnapshotPhase,
+    /// Bytes that are done in this phase.
+    pub done_bytes: u64,
+    /// Bytes to do in this phase.
+    pub total_bytes: u64,
+    /// Bytes a second in this phase.
+    pub bytes_per_second: u64,
+    /// Time that is left in this phase at this rate, in milliseconds; absent while it cannot be told.
+    pub left_ms: Option<u64>,
+}
+
+/// What is being done with a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotPhase {
+    /// It is fetched from peers; each piece is verified.
+    Fetching,
+    /// The verified pieces are written into a new state store.
+    Building,
+}
+
+impl SnapshotPhase {
+    /// In a word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fetching => "fetching",
+            Self::Building => "building",
+        }
+    }
 }
 
 /// What waits to be ordered.

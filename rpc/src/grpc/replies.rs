@@ -55,6 +55,14 @@ impl From<Status> for proto::Status {
                 active: status.syncing.active,
                 target_height: number(status.syncing.target_height),
                 peers: status.syncing.peers,
+                snapshot: status.syncing.snapshot.map(|snapshot| proto::SnapshotProgress {
+                    height: snapshot.height.0,
+                    phase: snapshot.phase.name().to_owned(),
+                    done_bytes: snapshot.done_bytes,
+                    total_bytes: snapshot.total_bytes,
+                    bytes_per_second: snapshot.bytes_per_second,
+                    left_ms: snapshot.left_ms,
+                }),
             }),
             peers: status.peers,
             listen_addresses: status.listen_addresses,
@@ -68,6 +76,9 @@ impl From<Status> for proto::Status {
                 bytes: status.mempool.bytes,
             }),
             store_bytes: status.store_bytes,
+            first_height: number(status.first_height),
+            read_only: status.read_only,
+            silent: status.silent,
         }
     }
 }

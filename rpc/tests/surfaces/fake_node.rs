@@ -133,7 +133,19 @@ pub fn status() -> Status {
         max_faulty: Weight(5),
         weight_alive: Weight(18),
         weight_may_still_fail: Weight(5),
-        syncing: Syncing { active: true, target_height: Some(Height(50)), peers: 2 },
+        syncing: Syncing {
+            active: true,
+            target_height: Some(Height(50)),
+            peers: 2,
+            snapshot: Some(SnapshotProgress {
+                height: Height(45),
+                phase: SnapshotPhase::Fetching,
+                done_bytes: 10,
+                total_bytes: 30,
+                bytes_per_second: 5,
+                left_ms: Some(4_000),
+            }),
+        },
         peers: 3,
         listen_addresses: vec!["/ip4/127.0.0.1/tcp/1".into()],
         rest_endpoint: "http://127.0.0.1:8003".into(),
@@ -142,6 +154,9 @@ pub fn status() -> Status {
         uptime_ms: 5,
         mempool: Mempool { proposals: 1, batches: 2, bytes: 3 },
         store_bytes: 4,
+        first_height: Some(Height(2)),
+        read_only: None,
+        silent: Some("its votes were lost".to_owned()),
     }
 }
 

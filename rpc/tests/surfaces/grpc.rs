@@ -273,7 +273,19 @@ fn status_message() -> proto::Status {
         max_faulty: 5,
         weight_alive: 18,
         weight_may_still_fail: 5,
-        syncing: Some(proto::Syncing { active: true, target_height: Some(50), peers: 2 }),
+        syncing: Some(proto::Syncing {
+            active: true,
+            target_height: Some(50),
+            peers: 2,
+            snapshot: Some(proto::SnapshotProgress {
+                height: 45,
+                phase: "fetching".into(),
+                done_bytes: 10,
+                total_bytes: 30,
+                bytes_per_second: 5,
+                left_ms: Some(4_000),
+            }),
+        }),
         peers: 3,
         listen_addresses: status.listen_addresses,
         rest_endpoint: status.rest_endpoint,
@@ -282,6 +294,9 @@ fn status_message() -> proto::Status {
         uptime_ms: 5,
         mempool: Some(proto::Mempool { proposals: 1, batches: 2, bytes: 3 }),
         store_bytes: 4,
+        first_height: Some(2),
+        read_only: None,
+        silent: Some("its votes were lost".into()),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! [`SledKv`] keeps it on disk, [`MemoryKv`] in memory for simulations. Both keep to one contract, [`KvStore`].
 
+mod access;
+pub mod compact;
 mod damage_mark;
 mod limits;
 mod memory;

@@ -7,13 +7,13 @@
 //! - No entry is large: values are cut into pieces (see `sled_value`).
 //! - Sled panics on some damaged files, at opening and later. Every call is guarded, and a panic is reported as damage.
 //! - A file `snap.*.generating`, left by a crash while sled was writing it, would keep sled from opening; it is deleted.
-//! - After the first failure the store is closed; damage is also marked in the folder, so that it is not opened again.
+//! - After a write that the disk refused, the store can only be read; after any other failure it is closed. Damage is also
+//!   marked in the folder, so that it is not opened again.
 //! - A store that was dropped holds its lock for a moment; the next opening waits for it.
 
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use tracing::warn;
 use crate::disk::{make_folder, sync_folder, sync_parent};
 use crate::error::{Part, StoreError};
 
+use super::access::{Access, Purpose};
 use super::damage_mark;
 use super::limits::check_sizes;
 use super::reentry::{Scanning, forbid_reentry};
@@ -67,7 +68,7 @@ pub struct SledKv {
     file: File,
     /// Held shared by readers and alone by commits: sled's iterators do not see one moment.
     one_moment: RwLock<()>,
-    closed: AtomicBool,
+    access: Access,
 }
 
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl SledKv {
             folder: folder.to_path_buf(),
             file,
             one_moment: RwLock::new(()),
-            closed: AtomicBool::new(false),
+            access: Access::default(),
         };
         store.check_layout()?;
         Ok(store)
@@ -173,7 +174,7 @@ impl SledKv {
             None if self
                 .run(|| Ok(Table::ALL.iter().all(|&table| self.trees.table(table).is_empty())))? =>
             {
-                self.run(|| self.trees.layout.insert(VERSION_KEY, &LAYOUT_VERSION.to_le_bytes()))?;
+                self.write(|| self.trees.layout.insert(VERSION_KEY, &LAYOUT_VERSION.to_le_bytes()))?;
                 return self.flush();
             }
             Some(_) | None => return Err(damaged(&self.folder, "its layout version is missing or garbled")),
@@ -181,13 +182,20 @@ impl SledKv {
         if self.run(|| self.trees.layout.contains_key(CLEARING_KEY))? { self.clear() } else { Ok(()) }
     }
 
-    /// Runs something of sled's unless the store is closed, and closes the store when it fails.
+    /// Reads something with sled unless the store is closed, and closes the store when that fails.
     fn run<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Poisoned { part: Part::Kv });
-        }
+        self.run_for(Purpose::Read, call)
+    }
+
+    /// Writes something with sled while the store is open, and restricts the store when that fails.
+    fn write<T>(&self, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        self.run_for(Purpose::Write, call)
+    }
+
+    fn run_for<T>(&self, purpose: Purpose, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+        self.access.check(purpose)?;
         guarded(&self.folder, call).inspect_err(|error| {
-            self.close();
+            self.access.restrict(purpose, error);
             if matches!(error, StoreError::Damaged { .. }) {
                 damage_mark::leave(&self.folder);
             }
@@ -204,14 +212,10 @@ impl SledKv {
         self.one_moment.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
     /// The value that an entry of a table tree stands for.
     fn value(&self, table: Table, key: &[u8], entry: &[u8]) -> Result<Vec<u8>, StoreError> {
         let garbled = || {
-            self.close();
+            self.access.close();
             damage_mark::leave(&self.folder);
             damaged(&self.folder, "a value is not what was put")
         };
@@ -274,7 +278,7 @@ impl KvStore for SledKv {
         check_sizes(ops)?;
         let _alone = self.alone();
         let Trees { state, index, meta, pieces, .. } = &self.trees;
-        self.run(|| {
+        self.write(|| {
             match (state, index, meta, pieces).transaction(|(state, index, meta, pieces)| {
                 let views = Views { state, index, meta, pieces };
                 ops.iter().try_for_each(|op| views.apply(op))
@@ -287,23 +291,21 @@ impl KvStore for SledKv {
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.run(|| self.db.flush())?;
-        self.file.sync_data().map_err(|e| {
-            self.close();
-            StoreError::io("sync", &self.folder.join(SLED_DB), e)
-        })
+        self.write(|| self.db.flush())?;
+        let synced = self.file.sync_data().map_err(|e| StoreError::io("sync", &self.folder.join(SLED_DB), e));
+        synced.inspect_err(|error| self.access.restrict(Purpose::Write, error))
     }
 
     fn clear(&self) -> Result<(), StoreError> {
         let _alone = self.alone();
-        self.run(|| self.trees.layout.insert(CLEARING_KEY, &[]))?;
+        self.write(|| self.trees.layout.insert(CLEARING_KEY, &[]))?;
         self.flush()?;
         let Trees { state, index, meta, pieces, layout } = &self.trees;
         for tree in [meta, state, index, pieces] {
-            self.run(|| tree.clear())?;
+            self.write(|| tree.clear())?;
         }
         self.flush()?;
-        self.run(|| layout.remove(CLEARING_KEY))?;
+        self.write(|| layout.remove(CLEARING_KEY))?;
         self.flush()
     }
 }

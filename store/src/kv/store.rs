@@ -75,14 +75,14 @@ pub trait KvStore: Send + Sync {
     ///
     /// # Errors
     /// `TooLarge` for a key above [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) or a value above
-    /// [`VALUE_BYTES_MAX`](super::VALUE_BYTES_MAX), with nothing changed. After any other error the store is closed:
-    /// every later call fails.
+    /// [`VALUE_BYTES_MAX`](super::VALUE_BYTES_MAX), with nothing changed. After any other error every later
+    /// change fails; what was committed before can still be read unless the store is damaged.
     fn commit(&self, ops: &[Op]) -> Result<(), StoreError>;
 
     /// Makes all commits so far durable.
     ///
     /// # Errors
-    /// Errors of the disk; the store is closed then.
+    /// Errors of the disk; nothing can be changed any more then.
     fn flush(&self) -> Result<(), StoreError>;
 
     /// Empties all tables, durably, so that they can be built again.

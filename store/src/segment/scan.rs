@@ -64,6 +64,12 @@ impl<'a> Scan<'a> {
         self.window.size()
     }
 
+    /// Goes on at this offset, with the record of this number.
+    pub fn jump(&mut self, offset: u64, seq: u64) {
+        self.offset = offset;
+        self.seq = seq;
+    }
+
     /// Reads and verifies the next record. After `End` and `Bad` it stays where it is.
     pub fn step(&mut self) -> io::Result<Step<'_>> {
         let offset = self.offset;

@@ -76,12 +76,15 @@ impl SegmentDir {
 
     /// Deletes a segment durably and returns how many bytes it had.
     pub fn delete(&self, first: u64) -> Result<u64, StoreError> {
-        let name = name(first);
-        let size = self.medium.open(&name).and_then(|file| file.size());
-        let size = size.map_err(|e| self.error("open", first, e))?;
-        self.medium.delete(&name).map_err(|e| self.error("delete", first, e))?;
+        let size = self.size(first)?;
+        self.medium.delete(&name(first)).map_err(|e| self.error("delete", first, e))?;
         self.sync_names()?;
         Ok(size)
+    }
+
+    /// The size of a segment in bytes.
+    pub fn size(&self, first: u64) -> Result<u64, StoreError> {
+        self.medium.open(&name(first)).and_then(|file| file.size()).map_err(|e| self.error("open", first, e))
     }
 
     pub fn error(&self, action: &'static str, first: u64, source: io::Error) -> StoreError {

@@ -257,7 +257,14 @@ impl SegmentWriter {
     }
 }
 
-fn encode_record(buffer: &mut Vec<u8>, nonce: u64, seq: u64, write: u64, len: u32, payload: &[u8]) {
+pub(super) fn encode_record(
+    buffer: &mut Vec<u8>,
+    nonce: u64,
+    seq: u64,
+    write: u64,
+    len: u32,
+    payload: &[u8],
+) {
     let header = RecordHeader { len, seq, write, payload_crc: payload_crc(nonce, seq, payload) };
     buffer.extend_from_slice(&header.encode(nonce));
     buffer.extend_from_slice(payload);

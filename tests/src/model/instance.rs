@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aegis_consensus::{Engine, EpochContext, LeaderSchedule, Now, Record, Start, Tip};
+use aegis_consensus::{Engine, EpochContext, LeaderSchedule, Now, Record, Start, Tip, VoteFloor};
 use aegis_types::{
     BatchRef, Certificate, Domain, Epoch, Executed, Genesis, Hash, Header, Height, Keypair, Member,
     Parameter, Parameters, ValidatorId, ValidatorSet, View, Weight,
@@ -99,6 +99,7 @@ impl Instance {
             tip,
             roots,
             records,
+            floor: VoteFloor::NONE,
             now,
         }
     }

@@ -1,6 +1,6 @@
 //! Restart: from a disk's durable content to an engine and its application.
 
-use aegis_consensus::{Engine, Now, Start};
+use aegis_consensus::{Engine, Now, Start, VoteFloor};
 use aegis_types::{Canonical, CommittedBlock, Height};
 
 use super::application::{Application, Executed};
@@ -81,6 +81,7 @@ pub fn boot(
         tip: standing.tip.clone(),
         roots: standing.roots.range(certified..).map(|(height, root)| (*height, *root)).collect(),
         records,
+        floor: VoteFloor::NONE,
         now,
     });
     batches.retain(|batch| !standing.ordered.contains(&batch.reference.digest));

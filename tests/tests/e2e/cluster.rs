@@ -79,6 +79,8 @@ pub struct Cluster {
     pub genesis: Genesis,
     pub nodes: Vec<Node>,
     pub account: Keypair,
+    /// Settings of all nodes that are started, as `section.key=value`.
+    pub settings: Vec<String>,
 }
 
 /// Runs the binary to its end; its standard output.
@@ -118,7 +120,8 @@ impl Cluster {
             validators: ValidatorSet::new(Epoch::ZERO, members.collect()).unwrap(),
             parameters: agreed,
         };
-        let cluster = Self { folder, genesis, nodes, account: Keypair::from_seed(&[77; 32]) };
+        let cluster =
+            Self { folder, genesis, nodes, account: Keypair::from_seed(&[77; 32]), settings: Vec::new() };
         for node in &cluster.nodes {
             cluster.write_genesis(&node.home);
         }
@@ -161,6 +164,9 @@ impl Cluster {
         command.args(["--output", "json", "run", "--rpc-listen", "127.0.0.1:0"]);
         for transport in transports {
             command.args(["--listen", transport.listen()]);
+        }
+        for setting in &self.settings {
+            command.args(["--set", setting]);
         }
         if let Some(bootstrap) = &bootstrap {
             command.args(["--bootstrap", bootstrap]);

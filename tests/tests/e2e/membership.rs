@@ -9,7 +9,7 @@ use aegis_types::{Parameter, ProposalBody, Weight};
 use crate::cluster::{Cluster, Transport};
 
 /// Opens a voted proposal and has the first four nodes vote for it.
-async fn decide(cluster: &Cluster, body: ProposalBody, key: &str) {
+pub async fn decide(cluster: &Cluster, body: ProposalBody, key: &str) {
     let opened = cluster.commit(body, key).await;
     assert_eq!(opened.outcome.unwrap().state, ProposalState::Open);
     for index in 0..4 {

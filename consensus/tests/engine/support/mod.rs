@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aegis_consensus::{
     Engine, EpochContext, LeaderSchedule, Message, NewView, Now, PrePrepare, PreparedBlock, Record, Start,
-    Tip, ViewChange,
+    Tip, ViewChange, VoteFloor,
 };
 use aegis_types::{
     BatchRef, BlockKind, Certificate, Domain, Epoch, Executed, Genesis, Hash, Header, Height, Keypair,
@@ -121,6 +121,7 @@ impl Net {
             tip: Tip::genesis(&self.genesis),
             roots: BTreeMap::from([(Height::ZERO, root(Height::ZERO))]),
             records,
+            floor: VoteFloor::NONE,
             now: now(0),
         }
     }

@@ -10,8 +10,12 @@ use crate::node::watch::{outcome_of, rows_of};
 pub fn detail(node: &NodeContext, height: Option<Height>) -> Result<BlockDetail, ApiError> {
     let height = height.unwrap_or_else(|| node.standing.borrow().executed.height);
     let block = load(node, height)?;
-    let rows = rows_of(node.kv.as_ref(), height).map_err(internal)?;
+    let mut rows = rows_of(node.kv.as_ref(), height).map_err(internal)?;
     let proposals = block.batches.iter().flat_map(|batch| &batch.proposals);
+    if rows.len() != proposals.clone().count() {
+        // This node did not execute the block: it took over the state after it.
+        rows.clear();
+    }
     let listed = proposals.clone().zip(rows.iter().map(Some).chain(std::iter::repeat(None)));
     let entry = |(position, (proposal, row)): (u32, (&Proposal, Option<&_>))| BlockProposal {
         position,
@@ -41,8 +45,13 @@ pub fn load(node: &NodeContext, height: Height) -> Result<CommittedBlock, ApiErr
         )));
     }
     let bytes = node.log.read(height).map_err(internal)?;
-    let bytes = bytes.ok_or_else(|| ApiError::pruned(format_args!("block {height}"), height.next()))?;
+    let bytes = bytes.ok_or_else(|| not_held(node, height))?;
     CommittedBlock::decode(&bytes).map_err(internal)
+}
+
+/// What to say of a block that this node has pruned, or never had because it took over a later state.
+pub fn not_held(node: &NodeContext, height: Height) -> ApiError {
+    ApiError::pruned(format_args!("block {height}"), node.log.first().unwrap_or(height.next()))
 }
 
 /// A certificate with the weights of its epoch's validators.

@@ -25,7 +25,7 @@ pub fn detail(node: &NodeContext, id: ProposalId) -> Result<ProposalDetail, ApiE
     let Some((height, position)) = state::place_of(node.kv.as_ref(), &id).map_err(internal)? else {
         return match node.mempool.get(&id) {
             Some(proposal) => Ok(waiting_detail(id, &proposal)),
-            None => Err(ApiError::not_found(format_args!("proposal {id}"))),
+            None => Err(unknown(node, id)),
         };
     };
     let block = blocks::load(node, height)?;
@@ -54,6 +54,16 @@ pub fn detail(node: &NodeContext, id: ProposalId) -> Result<ProposalDetail, ApiE
     };
     add_vote(node, &mut detail, row.closed.as_ref())?;
     Ok(detail)
+}
+
+/// What to say of a proposal without a place: this node may not have the history in which it stands.
+fn unknown(node: &NodeContext, id: ProposalId) -> ApiError {
+    match node.log.first().filter(|first| *first > Height(1)) {
+        Some(first) => ApiError::not_found(format_args!(
+            "proposal {id}; this node has no history before block {first}: ask an archive node: proposal {id}"
+        )),
+        None => ApiError::not_found(format_args!("proposal {id}")),
+    }
 }
 
 fn waiting_detail(id: ProposalId, proposal: &Proposal) -> ProposalDetail {

@@ -81,8 +81,7 @@ impl Watcher {
             .api
             .read_in_turn(move |node| past_events(&node.log, node.kv.as_ref(), height).map_err(internal));
         let events = read.await.map_err(Some)?;
-        let events =
-            events.ok_or_else(|| Some(ApiError::pruned(format_args!("block {height}"), height.next())))?;
+        let events = events.ok_or_else(|| Some(super::blocks::not_held(&self.api.node, height)))?;
         self.next = height.next();
         Ok(self.wanted(&events))
     }

@@ -156,7 +156,9 @@ impl World {
                 votes: status.votes as u64,
                 kept: status.kept_messages as u64,
             });
-            self.watch(Observation::ReadIndex { node, height: committing });
+            if let Some(height) = committing {
+                self.watch(Observation::ReadIndex { node, height });
+            }
         }
     }
 }

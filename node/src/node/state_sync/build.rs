@@ -1,0 +1,183 @@
+//! Builds a state store and a committed log from the verified pieces of a snapshot.
+//!
+//! What a node computes from blocks beside agreed state (indexes) is made from the state where it can be: the validator
+//! sets and handovers, the votes that are known to it. The history before the snapshot is not on such a node.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use aegis_consensus::{EpochContext, NextEpoch};
+use aegis_ledger::Ledger;
+use aegis_rpc::api::SnapshotPhase;
+use aegis_store::{CommittedLog, KvStore, Op, SegmentOptions, SledKv, Table};
+use aegis_types::{BlockKind, CertifiedHeader, Genesis, Handover, Hash, Height};
+use anyhow::{Context as _, ensure};
+use tokio::sync::watch;
+
+use super::chain;
+use super::progress::Progress;
+use super::settle::Incoming;
+use crate::node::snapshot::chunk::Entries;
+use crate::node::snapshot::manifest::{Manifest, Piece};
+use crate::node::snapshot::piece_file;
+use crate::node::snapshot::shelf::piece_path;
+use crate::node::state::{self, Standing, StateView};
+use crate::node::{handovers, remembered};
+
+/// Entries in one transaction of the store.
+const COMMIT_ENTRIES: usize = 1_000;
+/// ... or so many bytes.
+const COMMIT_BYTES: usize = 1024 * 1024;
+
+/// What is built from what.
+pub struct Build<'a> {
+    pub incoming: &'a Incoming,
+    pub genesis: &'a Genesis,
+    pub manifest: &'a Manifest,
+    pub cache_bytes: u64,
+    pub log_segment_bytes: u64,
+    pub progress: &'a watch::Sender<Option<Progress>>,
+}
+
+impl Build<'_> {
+    /// Builds both, durably, and announces them for the exchange.
+    ///
+    /// # Errors
+    /// When a store fails, or the state as a whole is not the certified one.
+    pub fn run(&self) -> anyhow::Result<()> {
+        for folder in [self.incoming.kv(), self.incoming.log()] {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let total = self.manifest.total_bytes();
+        let progress = Progress::begin(self.manifest.height(), SnapshotPhase::Building, 0, total);
+        self.progress.send_replace(Some(progress));
+        let kv: Arc<dyn KvStore> = Arc::new(SledKv::open(&self.incoming.kv(), self.cache_bytes)?);
+        self.write_state(kv.as_ref())?;
+        let ledger = Ledger::open(self.genesis, &StateView(kv.as_ref()))?;
+        let (computed, certified) = (ledger.root(), self.manifest.state_root());
+        ensure!(
+            computed == certified,
+            "the state has the root {computed} instead of {certified}; please report this"
+        );
+        self.write_rows(kv.as_ref(), &ledger)?;
+        kv.flush()?;
+        self.write_log()?;
+        self.incoming.announce()?;
+        Ok(())
+    }
+
+    fn write_state(&self, kv: &dyn KvStore) -> anyhow::Result<()> {
+        for piece in self.manifest.pieces() {
+            let Piece::Chunk(_) = piece else { continue };
+            let chunk = piece_file::read(&piece_path(&self.incoming.pieces(), piece))?;
+            let (mut ops, mut bytes) = (Vec::new(), 0);
+            for entry in Entries::of(&chunk) {
+                let (key, value) = entry?;
+                bytes += key.len() + value.len();
+                ops.push(Op::Put { table: Table::State, key: key.to_vec(), value: value.to_vec() });
+                if ops.len() >= COMMIT_ENTRIES || bytes >= COMMIT_BYTES {
+                    kv.commit(&ops)?;
+                    ops.clear();
+                    bytes = 0;
+                }
+            }
+            kv.commit(&ops)?;
+            self.progress.send_modify(|progress| {
+                if let Some(progress) = progress {
+                    progress.done_bytes += chunk.len() as u64;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn write_rows(&self, kv: &dyn KvStore, ledger: &Ledger) -> anyhow::Result<()> {
+        kv.commit(&[state::validators_op(&self.genesis.validators)])?;
+        let visit = |handover: Handover| {
+            // Later ones than the state are not needed, and the executor writes them when it gets there.
+            if handover.next.epoch() <= ledger.epoch() {
+                kv.commit(&[handovers::row(&handover), state::validators_op(&handover.next)])?;
+            }
+            Ok(())
+        };
+        chain::for_each(&self.incoming.handovers(), visit)?;
+        remembered::write_rows(kv)?;
+        let block = &self.manifest.block;
+        let named = block.header.executed;
+        let standing = self.standing(ledger)?;
+        let mut ops = handover_of(block, ledger);
+        ops.extend([
+            state::root_op(named.height, named.state_root),
+            state::root_op(self.manifest.height(), self.manifest.state_root()),
+            state::genesis_op(self.genesis),
+            state::standing_op(&standing),
+        ]);
+        kv.commit(&ops)?;
+        Ok(())
+    }
+
+    fn standing(&self, ledger: &Ledger) -> anyhow::Result<Standing> {
+        let block = &self.manifest.block;
+        let next_epoch = ledger
+            .next_epoch()
+            .map(|next| NextEpoch { validators: next.validators, parameters: next.parameters });
+        Ok(Standing {
+            executed: self.manifest.executed(),
+            digest: block.header.digest(),
+            epoch: EpochContext {
+                validators: ledger.validators().clone(),
+                parameters: ledger.parameters().clone(),
+                start_ms: ledger.epoch_start_ms(),
+            },
+            origin: self.origin(ledger)?,
+            next_epoch,
+        })
+    }
+
+    /// The block that the state's epoch started from.
+    fn origin(&self, ledger: &Ledger) -> anyhow::Result<(Height, Hash)> {
+        let header = &self.manifest.block.header;
+        match header.kind {
+            BlockKind::Handover { .. } => Ok((header.height, header.digest())),
+            BlockKind::Normal | BlockKind::Closing => {
+                chain::origin_of(&self.incoming.handovers(), self.genesis, ledger.epoch())
+            }
+        }
+    }
+
+    fn write_log(&self) -> anyhow::Result<()> {
+        let encoding = piece_file::read(&piece_path(&self.incoming.pieces(), Piece::Block))?;
+        let options = SegmentOptions { segment_bytes: self.log_segment_bytes };
+        let mut log = CommittedLog::open(&self.incoming.log(), options)?;
+        log.append(self.manifest.height(), &encoding)?;
+        log.flush().context("the new committed log cannot be written")
+    }
+}
+
+/// When the snapshot is of a handover block, nobody may have had its row yet: the state says who comes next.
+fn handover_of(block: &CertifiedHeader, ledger: &Ledger) -> Vec<Op> {
+    match block.header.kind {
+        BlockKind::Handover { .. } => {
+            let next = ledger.validators().clone();
+            let validators = state::validators_op(&next);
+            vec![handovers::row(&Handover { block: block.clone(), next }), validators]
+        }
+        BlockKind::Normal | BlockKind::Closing => Vec::new(),
+    }
+}
+
+/// Deletes what was collected of another snapshot.
+///
+/// # Errors
+/// Errors of the disk.
+pub fn discard(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
