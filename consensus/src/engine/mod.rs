@@ -263,9 +263,13 @@ impl Engine {
     /// The highest height for which this node has voted Commit, or its tip if that is higher.
     ///
     /// Nothing above it can have been acknowledged to anyone with this node's help: that is what linearizable reads rest on.
-    /// It never falls while the engine lives. Publish it after the records are durable and *before* messages are sent.
-    pub fn committing(&self) -> Height {
-        self.committing.max(self.tip.height)
+    /// Publish it after the records are durable and *before* messages are sent.
+    ///
+    /// None below the floor: votes that this node has cast may be forgotten, so it cannot tell. Above it the tip is beyond all
+    /// that may be forgotten.
+    pub fn committing(&self) -> Option<Height> {
+        let may_tell = self.floor.allows(self.epoch.validators.epoch(), self.tip.height);
+        may_tell.then(|| self.committing.max(self.tip.height))
     }
 
     /// The validator set of the current epoch.

@@ -159,8 +159,8 @@ fn the_highest_commit_is_told_as_soon_as_it_is_cast_and_not_before() {
     let header = net.chain(0, 1).remove(0);
     subject.hold_all(std::slice::from_ref(&header));
     subject.propose(0, &header);
-    assert_eq!(subject.engine.committing(), Height::ZERO, "a Prepare acknowledges nothing");
+    assert_eq!(subject.engine.committing(), Some(Height::ZERO), "a Prepare acknowledges nothing");
     let other = net.others(&[subject.me, net.leader(0)])[0];
     subject.votes(&[other], VoteKind::Prepare, 0, &header);
-    assert_eq!((subject.engine.committing(), subject.engine.height()), (Height(1), Height::ZERO));
+    assert_eq!((subject.engine.committing(), subject.engine.height()), (Some(Height(1)), Height::ZERO));
 }

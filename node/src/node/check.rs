@@ -129,7 +129,7 @@ fn check_journal(home: &Home, data_dir: &DataDir, store: &StoreSection) -> anyho
         match Entry::decode(entry)? {
             Entry::Founded(id) => founded = Some(id.0),
             Entry::Floor(newer) => floor = newer,
-            Entry::Record(_) | Entry::Batch(_) | Entry::Committing(_) => {}
+            Entry::Record(_) | Entry::Batch(_) => {}
         }
     }
     ensure!(founded == home.read_journal_id()?, "it is missing, or another one than this home's");

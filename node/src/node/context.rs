@@ -43,8 +43,9 @@ pub struct NodeContext {
     pub telemetry: Arc<Telemetry>,
     /// The engine's state, a few milliseconds old at most.
     pub agreement: watch::Receiver<EngineStatus>,
-    /// The highest height for which this node has ever voted Commit, or its tip. Higher before a Commit leaves, never lower.
-    pub committing: watch::Receiver<Height>,
+    /// The highest height for which this node has ever voted Commit, or its tip; raised before a Commit leaves. None while
+    /// its votes may be forgotten.
+    pub committing: watch::Receiver<Option<Height>>,
     /// The way to a linearizable read.
     pub reads: ReadIndex,
     /// Where execution stands.

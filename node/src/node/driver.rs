@@ -116,8 +116,9 @@ pub struct Ports {
     pub requests: mpsc::Sender<DriverRequest>,
     /// The engine's state for everybody to read.
     pub status: watch::Sender<EngineStatus>,
-    /// The highest height for which this node has ever voted Commit, or its tip: what it answers to those who read.
-    pub committing: watch::Sender<Height>,
+    /// The highest height for which this node has ever voted Commit, or its tip: what it answers to those who read. None
+    /// while its votes may be forgotten.
+    pub committing: watch::Sender<Option<Height>>,
 }
 
 /// Engine, journal and channels.
@@ -213,9 +214,9 @@ impl Driver {
     fn publish_committing(&self) {
         let committing = self.engine.committing();
         self.ports.committing.send_if_modified(|published| {
-            let is_higher = committing > *published;
-            *published = committing.max(*published);
-            is_higher
+            let is_other = committing != *published;
+            *published = committing;
+            is_other
         });
     }
 
@@ -427,8 +428,7 @@ impl Driver {
         // The executor makes blocks durable before it executes them.
         let height = status.floor.height.max(status.executed.height);
         let floor = VoteFloor { height, ..status.floor };
-        let committing = *self.ports.committing.borrow();
-        let live = [Entry::Founded(self.journal_id), Entry::Floor(floor), Entry::Committing(committing)]
+        let live = [Entry::Founded(self.journal_id), Entry::Floor(floor)]
             .into_iter()
             .chain(batches)
             .chain(records.into_iter().map(Box::new).map(Entry::Record));

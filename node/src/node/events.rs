@@ -88,8 +88,11 @@ pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiv
                 desk.node.network.judge(id, Verdict::Ignore)
             }
             NetworkEvent::Request { request, reply, .. } if read_index::is_question(&request) => {
-                // At once: it must not wait behind those who ask for blocks. Who asked may have gone away.
-                let _ = reply.send(Answer::ReadIndex(*desk.node.committing.borrow()).encode());
+                // At once: it must not wait behind those who ask for blocks. Without a reply it is refused.
+                if let Some(height) = *desk.node.committing.borrow() {
+                    // Who asked may have gone away.
+                    let _ = reply.send(Answer::ReadIndex(height).encode());
+                }
             }
             NetworkEvent::Request { from, request, reply } => {
                 let Ok(permit) = desk.answers.clone().try_acquire_owned() else { continue };

@@ -23,7 +23,6 @@ const RECORD: u8 = 1;
 const BATCH: u8 = 2;
 const FOUNDED: u8 = 3;
 const FLOOR: u8 = 5;
-const COMMITTING: u8 = 4;
 
 /// The name of a journal: random, so that no two journals share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +39,6 @@ pub enum Entry {
     Founded(JournalId),
     /// Where votes may be cast: those below may be forgotten. The last one counts.
     Floor(VoteFloor),
-    /// No Commit of this node that the journal has dropped was for a greater height.
-    Committing(Height),
 }
 
 impl Entry {
@@ -54,7 +51,6 @@ impl Entry {
             Self::Floor(floor) => {
                 tagged(FLOOR, &[floor.epoch.0.to_be_bytes(), floor.height.0.to_be_bytes()].concat())
             }
-            Self::Committing(height) => tagged(COMMITTING, &height.0.to_be_bytes()),
         }
     }
 
@@ -77,9 +73,6 @@ impl Entry {
                 Ok(Self::Floor(VoteFloor { epoch, height: Height(height) }))
             }
             Some((&FOUNDED, id)) => Ok(Self::Founded(JournalId(id.try_into().context(HELP)?))),
-            Some((&COMMITTING, height)) => {
-                Ok(Self::Committing(Height(u64::from_be_bytes(height.try_into().context(HELP)?))))
-            }
             Some(_) | None => bail!(HELP),
         }
     }

@@ -180,7 +180,9 @@ impl Desk {
         }
         self.newest += 1;
         let mut round = Round::default();
-        round.count(self.me, *self.node.committing.borrow());
+        if let Some(height) = *self.node.committing.borrow() {
+            round.count(self.me, height);
+        }
         let readers = std::mem::take(&mut self.waiting);
         self.rounds.push_back(Asking { number: self.newest, began: Instant::now(), readers, round });
         self.settle();

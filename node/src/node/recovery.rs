@@ -52,8 +52,6 @@ pub struct Recovered {
     pub journal_id: JournalId,
     /// Snapshots for others.
     pub shelf: Arc<Shelf>,
-    /// The highest height for which this node may have voted Commit.
-    pub committing: Height,
 }
 
 /// What recovery needs to know.
@@ -86,14 +84,12 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let mut batches = Vec::new();
     let mut founded = None;
     let mut floor = VoteFloor::NONE;
-    let mut dropped = Height::ZERO;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
             Entry::Floor(newer) => floor = newer,
-            Entry::Committing(height) => dropped = dropped.max(height),
         }
     }
     let journal_id = match founded {
@@ -105,8 +101,7 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     }
     let (pool, batches) = recover_batches(&execution, &log, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, (records, floor), node_key, genesis, *clock)?;
-    let committing = engine.committing().max(dropped);
-    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, committing, shelf })
+    Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf })
 }
 
 /// Whether the committed log had files before it was opened or repaired: this is not the home's first start then.

@@ -297,18 +297,8 @@ struct Parts {
 
 impl Parts {
     fn start(recovered: Recovered, setting: Setting, network_events: Arc<Mutex<EventReceiver>>) -> Self {
-        let Recovered {
-            data_dir,
-            journal,
-            log,
-            execution,
-            engine,
-            pool,
-            batches,
-            journal_id,
-            committing,
-            shelf,
-        } = recovered;
+        let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf } =
+            recovered;
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
         let Config { consensus, store, sync: sync_rule, .. } = config;
         let restart = RestartHandle::default();
@@ -331,7 +321,7 @@ impl Parts {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (reactions_sender, reactions) = mpsc::channel(REACTIONS_MAX);
         let (status_sender, agreement) = watch::channel(engine.status());
-        let (committing_sender, committing) = watch::channel(committing);
+        let (committing_sender, committing) = watch::channel(engine.committing());
         let (reads, readers) = ReadIndex::channel();
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);

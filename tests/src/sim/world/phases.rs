@@ -159,7 +159,9 @@ impl World {
                 vote_sets: status.vote_sets as u64,
                 kept: status.kept_messages as u64,
             });
-            self.watch(Observation::ReadIndex { node, height: committing });
+            if let Some(height) = committing {
+                self.watch(Observation::ReadIndex { node, height });
+            }
         }
     }
 }
