@@ -86,7 +86,7 @@ impl Api {
     fn unconfirmed(&self, reason: Unconfirmed) -> ApiError {
         match reason {
             Unconfirmed::Busy => ApiError::busy(reason, READ_RETRY_MS),
-            Unconfirmed::NoQuorum => {
+            Unconfirmed::NoQuorum | Unconfirmed::Apart => {
                 self.node.telemetry.reads_unconfirmed.inc();
                 let message = format!(
                     "{reason}: try again, or read with consistency `certified` or `local` what may be out of date"

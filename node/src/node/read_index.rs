@@ -53,6 +53,9 @@ pub enum Unconfirmed {
     /// The bound on waiting reads is reached.
     #[error("too many reads wait for the validators")]
     Busy,
+    /// This node takes no part in agreement at the moment: it is read-only, or about to stop.
+    #[error("this node is read-only or stops, so it does not learn of newer blocks")]
+    Apart,
     /// Too few validators answered, or what they have committed did not arrive here.
     #[error(
         "validators with a quorum of the weight have not confirmed within {PATIENCE:?} that this node is up to date"
@@ -80,7 +83,10 @@ impl ReadIndex {
     /// See [`Unconfirmed`].
     pub async fn confirm(&self) -> Result<Height, Unconfirmed> {
         let (reader, confirmed) = oneshot::channel();
-        self.readers.try_send(reader).map_err(|_| Unconfirmed::Busy)?;
+        self.readers.try_send(reader).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unconfirmed::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unconfirmed::Apart,
+        })?;
         match tokio::time::timeout(PATIENCE, confirmed).await {
             Ok(Ok(height)) => Ok(height),
             // The task ends with the node only.

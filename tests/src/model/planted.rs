@@ -280,9 +280,9 @@ pub const ALL: &[Planted] = &[
     Planted {
         name: "evidence kept silent",
         what: "two contradicting votes yield no evidence",
-        file: VOTE,
-        right: "                if self.accused.insert(from) {",
-        wrong: "                if self.accused.insert(from) && self.me.is_none() {",
+        file: "consensus/src/engine/testimony.rs",
+        right: "        if self.accused.insert(first.validator) {",
+        wrong: "        if self.accused.insert(first.validator) && self.me.is_none() {",
         evidence: Evidence::SimulatorOnly,
     },
     Planted {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aegis_rpc::ErrorCode;
+use aegis_rpc::{Consistency, ErrorCode};
 use aegis_types::{Height, Parameter, ProposalBody};
 
 use crate::cluster::{Cluster, Transport, aegis, api_error};
@@ -224,7 +224,10 @@ async fn a_full_disk_makes_a_node_read_only_and_room_brings_it_back() {
     let _ = fs::write(&filler, vec![7; 56 << 20]);
     let status = cluster.wait_status(0, "read-only", |status| status.read_only.is_some()).await;
     assert!(status.read_only.unwrap().contains("free"), "it says what to do");
-    assert_eq!(&*cluster.client(0).kv_get("before").await.unwrap().value, b"1", "reads go on");
+    let stale = cluster.client(0).reading(Consistency::Local);
+    assert_eq!(&*stale.kv_get("before").await.unwrap().value, b"1", "reads of what it has go on");
+    let refused = cluster.client(0).kv_get("before").await.unwrap_err().to_string();
+    assert!(refused.contains("read-only") && refused.contains("`local`"), "{refused}");
     let signed = cluster.sign(put("refused", b"2"), "refused");
     let error = api_error(cluster.client(0).submit(aegis_rpc::Submit::signed(signed)).await);
     assert_eq!(error.code, ErrorCode::NotReady, "{error}");
