@@ -78,26 +78,39 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
     let has_log = has_log(&data_dir)?;
-    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
-    let State { execution, roots } = state;
     let mut records = Vec::new();
     let mut batches = Vec::new();
     let mut founded = None;
-    let mut floor = VoteFloor::NONE;
+    let mut told_floor = None;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
-            Entry::Floor(newer) => floor = newer,
+            Entry::Floor(newer) => told_floor = Some(newer),
         }
     }
+    // The first version wrote no floor: one that is there says that votes were lost, or that an earlier start did not get far.
+    let is_first_of_version = data_dir.version() < FORMAT_VERSION && told_floor.is_none();
+    if is_first_of_version {
+        journal.append(&Entry::Floor(VoteFloor::UNKNOWN).encode());
+        journal.flush()?;
+    }
+    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
+    let State { execution, roots } = state;
     let journal_id = match founded {
         Some(id) => recognise_journal(id, home, &data_dir)?,
         None => found_journal(&mut journal, home, &data_dir, !has_log)?,
     };
+    let mut floor = told_floor.unwrap_or_default();
+    if is_first_of_version {
+        floor = first_floor(&log, was_repaired);
+        journal.append(&Entry::Floor(floor).encode());
+        journal.flush()?;
+    }
     if data_dir.version() < FORMAT_VERSION {
-        floor = raise_version(&mut data_dir, &mut journal, &log, was_repaired)?;
+        data_dir.raise_version()?;
+        info!(from = 1, to = FORMAT_VERSION, "the data folder was brought to a newer format");
     }
     let (pool, batches) = recover_batches(&execution, &log, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, (records, floor), node_key, genesis, *clock)?;
@@ -112,21 +125,11 @@ fn has_log(data_dir: &DataDir) -> anyhow::Result<bool> {
     Ok(entries.next().is_some())
 }
 
-/// Brings a data folder of an older version to this one: from now on the journal says below which block it has dropped
-/// votes. Those up to the end of the log may be among them; if the log is no longer what it was, any may.
-fn raise_version(
-    data_dir: &mut DataDir,
-    journal: &mut Journal,
-    log: &CommittedLog,
-    was_repaired: bool,
-) -> anyhow::Result<VoteFloor> {
+/// The floor of a journal that was written by the first version, which does not say below which block it has dropped votes.
+/// Those up to the end of the log may be among them; if the log is no longer what it was, any may.
+fn first_floor(log: &CommittedLog, was_repaired: bool) -> VoteFloor {
     let end = log.last().unwrap_or_default();
-    let floor = if was_repaired { VoteFloor::UNKNOWN } else { VoteFloor { height: end, ..VoteFloor::NONE } };
-    journal.append(&Entry::Floor(floor).encode());
-    journal.flush()?;
-    data_dir.raise_version()?;
-    info!(from = 1, to = FORMAT_VERSION, "the data folder was brought to a newer format");
-    Ok(floor)
+    if was_repaired { VoteFloor::UNKNOWN } else { VoteFloor { height: end, ..VoteFloor::NONE } }
 }
 
 /// Compares the journal's name with the one that the home remembers.
@@ -511,6 +514,27 @@ mod tests {
         let options =
             RecoverOptions { home, genesis: &chain.genesis, node_key: &chain.key, store: &store, clock };
         recover(&options).unwrap()
+    }
+
+    #[test]
+    fn votes_that_were_lost_before_the_folder_was_brought_to_this_version_stay_lost() {
+        let chain = chain_of(3);
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        drop(recover_at(&home, &chain));
+        log_from(&home.data_path().join("clog"), &chain, 1);
+        let (mut journal, _) =
+            Journal::open(&home.data_path().join("wal"), SegmentOptions::default()).unwrap();
+        journal.append(&Entry::Floor(VoteFloor::UNKNOWN).encode());
+        journal.flush().unwrap();
+        drop(journal);
+        std::fs::write(home.data_path().join("FORMAT"), "aegis data format 1\n").unwrap();
+        for _ in 0..2 {
+            let recovered = recover_at(&home, &chain);
+            assert!(recovered.engine.status().floor.is_unknown());
+            assert!(!recovered.engine.status().is_member);
+            assert_eq!(recovered.data_dir.version(), FORMAT_VERSION);
+        }
     }
 
     #[test]
