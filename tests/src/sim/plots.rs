@@ -24,7 +24,7 @@ pub enum Plot {
     Restarts,
     /// Crashes while epochs turn, and leaders that turn them at the wrong time.
     Turns,
-    /// Leaders that name batches and parents wrongly, and open blocks above each other.
+    /// Leaders that name batches, parents and states wrongly, and open blocks above each other.
     Misnaming,
     /// A node that misses the end of an epoch and then hears a Byzantine validator only.
     Eclipse,
@@ -119,8 +119,11 @@ impl Scenario {
                 self.proposal_interval = 40 * MILLI;
             }
             Plot::Misnaming => {
-                let kinds = [ActorKind::DoubleNaming, ActorKind::WrongParent, ActorKind::WithheldBatches];
-                let mut kinds = vec![kinds[rng.index(kinds.len())]];
+                let mut kinds = match rng.index(4) {
+                    0 => vec![ActorKind::WithheldBatches],
+                    1 => vec![ActorKind::FalseRoots],
+                    _ => vec![ActorKind::DoubleNaming, ActorKind::WrongParent],
+                };
                 if rng.chance(500) {
                     kinds.push(ActorKind::VoteFlood);
                 }
@@ -128,7 +131,9 @@ impl Scenario {
                 self.spread = Spread::World;
                 self.proposal_interval = 30 * MILLI;
             }
-            Plot::Eclipse => self.corrupt_a_leader(vec![ActorKind::HoardedViews]),
+            Plot::Eclipse => {
+                self.corrupt_a_leader(vec![ActorKind::HoardedViews, ActorKind::ForgedCertificates]);
+            }
             Plot::DeafOnce => {
                 // A wish for a view far away makes the lonely one a weak quorum: all must go on by one view only.
                 if rng.chance(300) {

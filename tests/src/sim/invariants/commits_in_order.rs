@@ -1,7 +1,8 @@
 //! A correct validator that casts Commit at a height has cast it at the height below in the same view, or has decided that height.
 //!
 //! Votes are judged when they leave: by then all that they rest on has been observed. The Commit below need not have left: a crash may
-//! keep it back until it is sent again.
+//! keep it back until it is sent again. A crash may also hide the decision that a durable Commit rests on, so only Commits that were signed since the
+//! node's last start are judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,8 @@ use crate::sim::scenario::NodeIndex;
 #[derive(Debug, Default)]
 pub struct CommitsInOrder {
     signed: BTreeSet<(NodeIndex, Epoch, View, Height)>,
+    /// Those of them that were signed since their node's last start.
+    fresh: BTreeSet<(NodeIndex, Epoch, View, Height)>,
     decided: BTreeMap<NodeIndex, Height>,
 }
 
@@ -32,11 +35,16 @@ impl Invariant for CommitsInOrder {
 
     fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         match observation {
-            Observation::Started { node, tip } => self.decide(*node, tip.0),
+            Observation::Started { node, tip } => {
+                self.fresh.retain(|(signer, ..)| signer != node);
+                self.decide(*node, tip.0);
+            }
             Observation::Decided { node, block } => self.decide(*node, block.0.height),
             Observation::Signed { node, vote, .. } if vote.content.kind == VoteKind::Commit => {
                 let content = &vote.content;
-                self.signed.insert((*node, content.epoch, content.view, content.height));
+                let place = (*node, content.epoch, content.view, content.height);
+                self.signed.insert(place);
+                self.fresh.insert(place);
             }
             Observation::Sent { node, message } => {
                 let Message::Vote(vote) = &**message else { return Ok(()) };
@@ -46,8 +54,9 @@ impl Invariant for CommitsInOrder {
                 }
                 let below = Height(content.height.0.saturating_sub(1));
                 let newest = self.decided.get(node).copied().unwrap_or_default();
-                let place_below = (*node, content.epoch, content.view, below);
-                if below > newest && !self.signed.contains(&place_below) {
+                let place = |height| (*node, content.epoch, content.view, height);
+                let is_fresh = self.fresh.contains(&place(content.height));
+                if is_fresh && below > newest && !self.signed.contains(&place(below)) {
                     return Err(format!(
                         "node {node} cast Commit at height {} in view {} and none at {below}",
                         content.height, content.view
