@@ -184,7 +184,7 @@ fn spoil(choices: &mut Choices<'_>, disk: &SimDisk) -> Damage {
             _ => {
                 damage = Damage::Forgery;
                 let first = choices.number();
-                plant(disk, &format!("{first:020}.seg"), choices.bytes(128));
+                plant(disk, &format!("{first:016x}.seg"), choices.bytes(128));
             }
         }
     }

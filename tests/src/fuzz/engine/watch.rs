@@ -1,7 +1,7 @@
 //! What an engine owes, whatever the others do: judged from its outputs alone.
 //!
 //! - A vote that leaves is signed by this engine, stands in an earlier record, contradicts none before it, also across
-//!   restarts, and is of no view below one that the engine has asked for.
+//!   restarts, and, unless it was sent before, is of no view below one that the engine has asked for.
 //! - Decided blocks come in order, each on the one before it, with a certificate that a quorum of its epoch signed.
 //! - Evidence is two valid votes of one member that contradict each other.
 //! - What is kept is bounded by window and set; see the bounds in `aegis_consensus::limits`.
@@ -87,8 +87,10 @@ impl Watch {
         assert!(vote.validator == me && vote.verify(&network.domain), "{vote:?}");
         let (round, digest) = (round(vote), vote.content.digest);
         assert_eq!(self.durable.get(&round), Some(&digest), "sent before it was durable: {vote:?}");
-        let known = self.voted.insert(round, digest).unwrap_or(digest);
-        assert_eq!(known, digest, "contradicts an earlier vote: {vote:?}");
+        if let Some(known) = self.voted.insert(round, digest) {
+            assert_eq!(known, digest, "contradicts an earlier vote: {vote:?}");
+            return;
+        }
         let wished = self.wished.get(&vote.content.epoch).copied().unwrap_or_default();
         assert!(vote.content.view >= wished, "votes in a view that it left for {wished}: {vote:?}");
     }

@@ -106,8 +106,9 @@ impl<'a> Script<'a> {
         let Ok(applied) = self.chain.apply(&block) else { return };
         if let Some(next) = applied.next_epoch {
             let kind = BlockKind::Handover { next_validators_hash: next.validators.hash() };
-            let handover = self.chain.next_block(kind, timestamp_ms.saturating_add(1), Vec::new());
-            let is_at_the_end = timestamp_ms == u64::MAX;
+            let now_ms = self.chain.ledger.timestamp_ms();
+            let handover = self.chain.next_block(kind, now_ms.saturating_add(1), Vec::new());
+            let is_at_the_end = now_ms == u64::MAX;
             assert!(self.chain.apply(&handover).is_ok() || is_at_the_end, "a right handover is refused");
         }
     }

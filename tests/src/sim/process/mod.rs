@@ -125,13 +125,15 @@ impl Process {
             poll_at: at,
             committed_at: at,
         };
+        // All are in the journal: the engine, told of the first, may vote for a block that names the last.
+        let digests: Vec<Hash> = batches.iter().map(|batch| batch.reference.digest).collect();
         for batch in batches {
-            let digest = batch.reference.digest;
             process.pool.insert(Rc::new(batch), Source::Spread);
-            // The journal has it already.
-            if let Some(batch) = process.pool.offer(&digest) {
-                process.input(Input::BatchAvailable(batch.reference), moment);
-            }
+        }
+        let offered: Vec<Rc<HeldBatch>> =
+            digests.iter().filter_map(|digest| process.pool.offer(digest)).collect();
+        for batch in offered {
+            process.input(Input::BatchAvailable(batch.reference), moment);
         }
         process
     }
