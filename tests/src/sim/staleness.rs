@@ -2,7 +2,7 @@
 //!
 //! Journal and log are two witnesses of one past. When only one of them is older than the other should allow, that shows:
 //! no journal at all beside a log whose newest block this validator has signed, or votes further above the log's end
-//! than the window lets a validator vote. When both come from one earlier moment nothing shows: such a disk is a disk that
+//! than the window lets a validator vote (judged in the log's own epoch: each epoch has a window of its own). When both come from one earlier moment nothing shows: such a disk is a disk that
 //! was true once. No check on the same machine can find that, so a restored validator counts among the faulty ones until
 //! its epoch is over.
 
@@ -26,7 +26,7 @@ pub fn is_visible(records: &[Record], is_journal_new: bool, standing: &Standing,
     records.iter().any(|record| {
         let is_beyond = match record {
             Record::Prepared { vote, .. } | Record::Committing { vote, .. } => {
-                vote.content.height.0 > tip.0.saturating_add(reach)
+                vote.content.epoch == epoch && vote.content.height.0 > tip.0.saturating_add(reach)
             }
             Record::ViewChange(_) | Record::NewView(_) => false,
         };
