@@ -1,4 +1,8 @@
-//! Votes by height, view and kind, verified only when their weight would decide something.
+//! Votes by height, view and kind, verified only when their weight would decide something, or when they contradict.
+//!
+//! Every vote that counts was delivered by its own voter, over a link that proves who that is; so a wrong signature is the
+//! voter's doing. Whoever has delivered a vote with a wrong signature, its own or another's, is not heard again about that
+//! round: a forgery costs its sender's name and one check, however often it is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +18,10 @@ use crate::limits::VIEWS_PER_VOTER;
 pub(crate) enum Counted {
     /// It was counted.
     New,
-    /// It was known already.
+    /// It was known already, or its voter is not heard about the round any more.
     Known,
+    /// It was counted in place of one that its voter had delivered with a wrong signature.
+    Replaced,
     /// It contradicts one that was counted, and both signatures are valid.
     Contradiction { first: Box<Vote>, second: Box<Vote> },
     /// Its signature is wrong.
@@ -25,24 +31,39 @@ pub(crate) enum Counted {
 /// What a vote says beside those that are held.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
-    /// Nothing: no other vote of its validator is held for the round.
+    /// Nothing: no other vote of its validator is held for the round, or who shows it is not heard about it any more.
     Alone,
     /// It contradicts one, and both signatures are valid.
     Contradiction { first: Box<Vote>, second: Box<Vote> },
     /// Its signature is wrong.
     Forged,
+    /// Its signature is right, and that of the vote which its voter had delivered is wrong.
+    HeldForged,
+}
+
+/// What is known of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// Nothing yet.
+    Pending,
+    /// It is the voter's.
+    Right,
+    /// It is not. The vote counts for nothing; that it is held keeps its voter from sending another.
+    Wrong,
 }
 
 #[derive(Debug, Clone)]
 struct Entry {
     digest: Hash,
     signature: Signature,
-    verified: bool,
+    check: Check,
 }
 
 #[derive(Debug, Clone, Default)]
 struct VoteSet {
     votes: BTreeMap<u32, Entry>,
+    /// Members that have delivered a vote of this round with a wrong signature.
+    liars: BTreeSet<u32>,
     certificate: Option<Certificate>,
 }
 
@@ -62,11 +83,19 @@ impl Tally {
     /// Counts a vote of the member at `index`. `verified` says that the signature was checked, or is the own one.
     pub(crate) fn count(&mut self, vote: &Vote, index: u32, verified: bool, domain: &Domain) -> Counted {
         let VoteContent { kind, view, height, digest, .. } = vote.content;
-        let entry = Entry { digest, signature: vote.signature, verified };
-        if let Some(set) = self.rounds.get_mut(&(height, view, kind))
-            && let Some(known) = set.votes.get_mut(&index)
-        {
-            return recount(known, entry, vote, domain);
+        let check = if verified { Check::Right } else { Check::Pending };
+        let entry = Entry { digest, signature: vote.signature, check };
+        if let Some(VoteSet { votes, liars, .. }) = self.rounds.get_mut(&(height, view, kind)) {
+            if liars.contains(&index) {
+                return Counted::Known;
+            }
+            if let Some(known) = votes.get_mut(&index) {
+                let counted = recount(known, entry, vote, domain);
+                if counted == Counted::Forged {
+                    liars.insert(index);
+                }
+                return counted;
+            }
         }
         let views = self.views.entry((height, kind, index)).or_default();
         views.insert(view);
@@ -87,7 +116,7 @@ impl Tally {
     }
 
     /// The certificate of a round, once a quorum of valid votes for one digest is there; and the members whose votes for it
-    /// turned out to be forged, which are forgotten.
+    /// turned out to be forged, which count for nothing.
     pub(crate) fn certificate(
         &mut self,
         content: VoteContent,
@@ -102,17 +131,17 @@ impl Tally {
         {
             return (Some(certificate.clone()), Vec::new());
         }
-        if weight_of(round, |entry| entry.digest == content.digest, set) < set.quorum() {
+        if weight_of(round, |entry| entry.is_for(content.digest), set) < set.quorum() {
             return (None, Vec::new());
         }
         let forgers = verify(round, content, set, domain);
-        if weight_of(round, |entry| entry.digest == content.digest, set) < set.quorum() {
+        if weight_of(round, |entry| entry.is_for(content.digest), set) < set.quorum() {
             return (None, forgers);
         }
         let signatures = round
             .votes
             .iter()
-            .filter(|(_, entry)| entry.digest == content.digest)
+            .filter(|(_, entry)| entry.is_for(content.digest))
             .map(|(index, entry)| (*index, entry.signature));
         let certificate = Certificate { content, signatures: signatures.collect() };
         round.certificate = Some(certificate.clone());
@@ -127,12 +156,12 @@ impl Tally {
         let mut found = Vec::new();
         for ((_, view, round_kind), round) in rounds {
             // All of this runs after every input, and most rounds are far from any quorum.
-            if *round_kind != kind || weight_of(round, |_| true, set) < set.quorum() {
+            if *round_kind != kind || weight_of(round, Entry::counts, set) < set.quorum() {
                 continue;
             }
-            let digests: BTreeSet<Hash> = round.votes.values().map(|entry| entry.digest).collect();
+            let digests: BTreeSet<Hash> = round.digests().collect();
             for digest in digests {
-                if weight_of(round, |entry| entry.digest == digest, set) >= set.quorum() {
+                if weight_of(round, |entry| entry.is_for(digest), set) >= set.quorum() {
                     found.push((*view, digest));
                 }
             }
@@ -151,7 +180,7 @@ impl Tally {
             .get(&(content.height, content.view, content.kind))
             .into_iter()
             .flat_map(|round| &round.votes)
-            .filter(move |(_, entry)| entry.digest == digest)
+            .filter(move |(_, entry)| entry.is_for(digest))
             .filter_map(|(index, _)| set.get(usize::try_from(*index).ok()?))
             .map(|member| member.validator)
     }
@@ -164,24 +193,49 @@ impl Tally {
         self.views = self.views.split_off(&(height.next(), VoteKind::Prepare, 0));
     }
 
-    /// The vote that contradicts this one, if it is held, with both signatures checked. The vote itself counts for nothing.
-    pub(crate) fn compare(&mut self, vote: &Vote, index: u32, domain: &Domain) -> Compared {
+    /// Leaves only what may still contradict votes of an epoch that has ended.
+    pub(crate) fn into_settled(self) -> Self {
+        Self { settled: self.settled, ..Self::default() }
+    }
+
+    /// The vote that contradicts this one of the member at `index`, if it is held, with both signatures checked. The vote
+    /// itself counts for nothing, whoever shows it: the member at `from`.
+    ///
+    /// A held vote that proves forged must not shield its voter. In a settled round, this one takes its place. In an open one
+    /// it is only struck out, as votes count when their voter delivers them.
+    pub(crate) fn compare(&mut self, vote: &Vote, index: u32, from: u32, domain: &Domain) -> Compared {
         let VoteContent { kind, view, height, digest, .. } = vote.content;
         let round = (height, view, kind);
-        let held = self.rounds.get_mut(&round).or_else(|| self.settled.get_mut(&round));
-        let Some(known) = held.and_then(|round| round.votes.get_mut(&index)) else { return Compared::Alone };
-        if known.digest == digest {
+        let (held, is_open) = match self.rounds.get_mut(&round) {
+            Some(open) => (Some(open), true),
+            None => (self.settled.get_mut(&round), false),
+        };
+        let Some(VoteSet { votes, liars, .. }) = held else { return Compared::Alone };
+        let Some(known) = votes.get_mut(&index) else { return Compared::Alone };
+        let says_nothing = if known.counts() { known.digest == digest } else { is_open };
+        if says_nothing || liars.contains(&from) {
             return Compared::Alone;
         }
         if !vote.verify(domain) {
+            liars.insert(from);
             return Compared::Forged;
         }
-        let first = known.to_vote(vote.content, vote.validator);
-        known.verified = known.verified || first.verify(domain);
-        if !known.verified {
+        if !known.counts() {
+            *known = Entry { digest, signature: vote.signature, check: Check::Right };
             return Compared::Alone;
         }
-        Compared::Contradiction { first: Box::new(first), second: Box::new(vote.clone()) }
+        let first = known.to_vote(vote.content, vote.validator);
+        if known.check == Check::Right || first.verify(domain) {
+            known.check = Check::Right;
+            return Compared::Contradiction { first: Box::new(first), second: Box::new(vote.clone()) };
+        }
+        if is_open {
+            known.check = Check::Wrong;
+            liars.insert(index);
+        } else {
+            *known = Entry { digest, signature: vote.signature, check: Check::Right };
+        }
+        Compared::HeldForged
     }
 
     /// The rounds of a height in which the members do not agree, or disagree with `decided`.
@@ -189,7 +243,7 @@ impl Tally {
         let first = (height, View::ZERO, VoteKind::Prepare);
         let last = (height, View(u64::MAX), VoteKind::Commit);
         let is_contested = |view: View, round: &VoteSet| {
-            let mut digests = round.votes.values().map(|entry| entry.digest);
+            let mut digests = round.digests();
             let reference = if view == decided.view { Some(decided.digest) } else { digests.next() };
             digests.any(|digest| Some(digest) != reference)
         };
@@ -200,7 +254,7 @@ impl Tally {
             .collect()
     }
 
-    /// The votes of a round, in order of position, signatures not necessarily checked.
+    /// The votes of a round, in order of position, signatures not necessarily checked, those known to be wrong left out.
     pub(crate) fn votes<'a>(
         &'a self,
         epoch: Epoch,
@@ -208,7 +262,7 @@ impl Tally {
         set: &'a ValidatorSet,
     ) -> impl Iterator<Item = Vote> + 'a {
         let votes = self.rounds.get(&(height, view, kind)).into_iter().flat_map(|round| &round.votes);
-        votes.filter_map(move |(index, entry)| {
+        votes.filter(|(_, entry)| entry.counts()).filter_map(move |(index, entry)| {
             let member = set.get(usize::try_from(*index).ok()?)?;
             let content = VoteContent { kind, epoch, view, height, digest: entry.digest };
             Some(entry.to_vote(content, member.validator))
@@ -226,31 +280,48 @@ impl Tally {
     }
 }
 
+impl VoteSet {
+    /// The digests of the votes that count.
+    fn digests(&self) -> impl Iterator<Item = Hash> + '_ {
+        self.votes.values().filter(|entry| entry.counts()).map(|entry| entry.digest)
+    }
+}
+
 impl Entry {
+    /// Whether the vote counts, as far as is known.
+    fn counts(&self) -> bool {
+        self.check != Check::Wrong
+    }
+
+    fn is_for(&self, digest: Hash) -> bool {
+        self.digest == digest && self.counts()
+    }
+
     /// The vote, whose content is known but for the digest.
     fn to_vote(&self, content: VoteContent, validator: ValidatorId) -> Vote {
         Vote { content: VoteContent { digest: self.digest, ..content }, validator, signature: self.signature }
     }
 }
 
+/// Compares a vote with the one that counts for its member.
 fn recount(known: &mut Entry, entry: Entry, vote: &Vote, domain: &Domain) -> Counted {
-    if known.digest == entry.digest {
-        if known.signature != entry.signature && !known.verified && (entry.verified || vote.verify(domain)) {
-            // The one that came first may be forged; this one is not.
-            *known = Entry { verified: true, ..entry };
-        }
+    let is_same = known.digest == entry.digest;
+    if is_same && (known.check == Check::Right || known.signature == entry.signature) {
         return Counted::Known;
     }
-    if !entry.verified && !vote.verify(domain) {
+    if entry.check != Check::Right && !vote.verify(domain) {
         return Counted::Forged;
     }
     let first = known.to_vote(vote.content, vote.validator);
-    if known.verified || first.verify(domain) {
-        known.verified = true;
-        return Counted::Contradiction { first: Box::new(first), second: Box::new(vote.clone()) };
+    if known.check != Check::Right && !first.verify(domain) {
+        *known = Entry { check: Check::Right, ..entry };
+        return Counted::Replaced;
     }
-    *known = Entry { verified: true, ..entry };
-    Counted::New
+    known.check = Check::Right;
+    if is_same {
+        return Counted::Known;
+    }
+    Counted::Contradiction { first: Box::new(first), second: Box::new(vote.clone()) }
 }
 
 /// The weight of the members whose votes `counts`.
@@ -263,7 +334,7 @@ fn weight_of(round: &VoteSet, counts: impl Fn(&Entry) -> bool, set: &ValidatorSe
         .fold(Weight::ZERO, |sum, member| sum.plus(member.weight))
 }
 
-/// Checks the unchecked votes for a digest and drops the forged ones.
+/// Checks the unchecked votes for a digest and strikes the forged ones out.
 fn verify(
     round: &mut VoteSet,
     content: VoteContent,
@@ -272,26 +343,22 @@ fn verify(
 ) -> Vec<ValidatorId> {
     use aegis_types::Canonical;
     let bytes = content.encode();
+    let purpose = content.kind.purpose();
     let mut forgers = Vec::new();
-    round.votes.retain(|index, entry| {
-        if entry.digest != content.digest || entry.verified {
-            return true;
+    for (index, entry) in &mut round.votes {
+        if entry.digest != content.digest || entry.check != Check::Pending {
+            continue;
         }
-        let Some(member) = usize::try_from(*index).ok().and_then(|index| set.get(index)) else {
-            return false;
-        };
-        entry.verified = crypto::verify_strict(
-            domain,
-            content.kind.purpose(),
-            &bytes,
-            &member.validator,
-            &entry.signature,
-        );
-        if !entry.verified {
-            forgers.push(member.validator);
+        let member = usize::try_from(*index).ok().and_then(|index| set.get(index));
+        let is_right = member.is_some_and(|member| {
+            crypto::verify_strict(domain, purpose, &bytes, &member.validator, &entry.signature)
+        });
+        entry.check = if is_right { Check::Right } else { Check::Wrong };
+        if !is_right {
+            round.liars.insert(*index);
+            forgers.extend(member.map(|member| member.validator));
         }
-        entry.verified
-    });
+    }
     forgers
 }
 
@@ -379,22 +446,27 @@ mod tests {
     }
 
     #[test]
-    fn forged_votes_are_dropped_when_they_would_decide_and_may_be_replaced() {
+    fn forged_votes_are_struck_out_when_they_would_decide_and_their_voters_are_not_heard_again() {
         let mut fixture = Fixture::new(&[1, 1, 1, 1]);
         fixture.count(0, 0, 1);
         fixture.count(1, 0, 1);
         assert_eq!(fixture.count_forged(2, 0, 1), Counted::New, "not worth a check yet");
         let forger = fixture.keys[2].validator_id();
         assert_eq!(fixture.certificate(0, 1), (None, vec![forger]));
-        assert_eq!(fixture.count(2, 0, 1), Counted::New);
-        assert!(fixture.certificate(0, 1).0.is_some());
+        for _ in 0..2 {
+            assert_eq!(fixture.count_forged(2, 0, 1), Counted::Known);
+            assert_eq!(fixture.certificate(0, 1), (None, vec![]), "one check for a forger and round");
+        }
+        assert_eq!(fixture.count(3, 0, 1), Counted::New);
+        let certificate = fixture.certificate(0, 1).0.unwrap();
+        assert_eq!(certificate.verify(&fixture.set, &fixture.domain), Ok(()));
     }
 
     #[test]
     fn a_forged_vote_does_not_keep_out_the_right_one_for_the_same_digest() {
         let mut fixture = Fixture::new(&[1, 1, 1, 1]);
         fixture.count_forged(2, 0, 1);
-        assert_eq!(fixture.count(2, 0, 1), Counted::Known);
+        assert_eq!(fixture.count(2, 0, 1), Counted::Replaced);
         fixture.count(0, 0, 1);
         fixture.count(1, 0, 1);
         let (certificate, forgers) = fixture.certificate(0, 1);
@@ -405,12 +477,28 @@ mod tests {
     fn contradictions_need_two_valid_signatures() {
         let mut fixture = Fixture::new(&[1, 1, 1, 1]);
         fixture.count(0, 0, 1);
-        assert_eq!(fixture.count_forged(0, 0, 2), Counted::Forged);
         let (first, second) = (Box::new(fixture.vote(0, 0, 1)), Box::new(fixture.vote(0, 0, 2)));
         assert_eq!(fixture.count(0, 0, 2), Counted::Contradiction { first, second });
         fixture.count_forged(1, 0, 1);
-        assert_eq!(fixture.count(1, 0, 2), Counted::New, "the first one was nobody's");
+        assert_eq!(fixture.count(1, 0, 2), Counted::Replaced, "the first one was nobody's");
         assert_eq!(fixture.certificate(0, 1).0, None);
+        let (first, second) = (Box::new(fixture.vote(1, 0, 2)), Box::new(fixture.vote(1, 0, 3)));
+        assert_eq!(fixture.count(1, 0, 3), Counted::Contradiction { first, second });
+    }
+
+    #[test]
+    fn who_forges_once_is_reported_once_and_costs_no_further_check_in_the_round() {
+        for digest in [1, 2] {
+            let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+            fixture.count_forged(0, 0, 1);
+            let other = Signature([2; 64]);
+            let forged = Vote { signature: other, ..fixture.vote(0, 0, digest) };
+            let counted = |fixture: &mut Fixture, vote| fixture.tally.count(vote, 0, false, &fixture.domain);
+            assert_eq!(counted(&mut fixture, &forged), Counted::Forged);
+            assert_eq!(counted(&mut fixture, &forged), Counted::Known);
+            assert_eq!(fixture.count(0, 0, 3), Counted::Known, "it is not heard about this round");
+            assert_eq!(fixture.count(0, 1, 3), Counted::New, "about others it is");
+        }
     }
 
     #[test]
@@ -444,28 +532,65 @@ mod tests {
         let mut fixture = Fixture::new(&[1, 1, 1, 1]);
         fixture.count(0, 0, 1);
         let (first, second) = (fixture.vote(0, 0, 1), fixture.vote(0, 0, 2));
-        let forged = Vote { signature: Signature([1; 64]), ..second.clone() };
         for _ in 0..2 {
             let domain = fixture.domain.clone();
-            let mut compare = |vote: &Vote, index| fixture.tally.compare(vote, index, &domain);
+            let mut compare = |vote: &Vote, index| fixture.tally.compare(vote, index, 3, &domain);
             assert_eq!(compare(&first, 0), Compared::Alone);
             assert_eq!(compare(&second, 1), Compared::Alone, "nothing is held of that member");
-            assert_eq!(compare(&forged, 0), Compared::Forged);
             let (first, second) = (Box::new(first.clone()), Box::new(second.clone()));
             assert_eq!(compare(&second.clone(), 0), Compared::Contradiction { first, second });
             assert_eq!(fixture.tally.len(), 1);
             fixture.tally.settle(Height(1), Height::ZERO);
         }
         fixture.tally.settle(Height(1), Height(1));
-        assert_eq!(fixture.tally.compare(&second, 0, &fixture.domain), Compared::Alone);
+        assert_eq!(fixture.tally.compare(&second, 0, 3, &fixture.domain), Compared::Alone);
     }
 
     #[test]
-    fn a_forged_vote_that_is_held_convicts_nobody() {
+    fn who_shows_a_forged_vote_is_not_heard_again_about_the_round_and_others_are() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count(0, 0, 1);
+        let right = fixture.vote(0, 0, 2);
+        let forged = Vote { signature: Signature([1; 64]), ..right.clone() };
+        let mut compare = |vote: &Vote, from| fixture.tally.compare(vote, 0, from, &fixture.domain);
+        assert_eq!(compare(&forged, 1), Compared::Forged);
+        assert_eq!(compare(&forged, 1), Compared::Alone, "no second check");
+        assert_eq!(compare(&forged, 2), Compared::Forged);
+        assert!(matches!(compare(&right, 3), Compared::Contradiction { .. }));
+    }
+
+    #[test]
+    fn a_forged_vote_in_a_settled_round_gives_way_to_a_true_one_and_shields_nobody() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count_forged(0, 0, 1);
+        fixture.tally.settle(Height(1), Height::ZERO);
+        let (first, second) = (fixture.vote(0, 0, 2), fixture.vote(0, 0, 3));
+        let mut compare = |vote: &Vote| fixture.tally.compare(vote, 0, 1, &fixture.domain);
+        assert_eq!(compare(&first), Compared::HeldForged);
+        assert_eq!(compare(&first), Compared::Alone);
+        let expected = Compared::Contradiction { first: Box::new(first), second: Box::new(second.clone()) };
+        assert_eq!(compare(&second), expected);
+    }
+
+    #[test]
+    fn a_forged_vote_in_an_open_round_is_struck_out_and_its_voter_not_heard_again() {
         let mut fixture = Fixture::new(&[1, 1, 1, 1]);
         fixture.count_forged(0, 0, 1);
         let right = fixture.vote(0, 0, 2);
-        assert_eq!(fixture.tally.compare(&right, 0, &fixture.domain), Compared::Alone);
+        let mut compare = |vote: &Vote| fixture.tally.compare(vote, 0, 1, &fixture.domain);
+        assert_eq!(compare(&right), Compared::HeldForged);
+        assert_eq!(compare(&right), Compared::Alone, "it is reported and checked once");
+        assert_eq!(fixture.count_forged(0, 0, 1), Counted::Known);
+        fixture.count(1, 0, 1);
+        fixture.count(2, 0, 1);
+        assert_eq!(fixture.certificate(0, 1), (None, vec![]), "it has no weight");
+        assert_eq!((fixture.tally.len(), fixture.tally.sets()), (3, 1));
+        fixture.tally.settle(Height(1), Height::ZERO);
+        let mut compare = |vote: &Vote| fixture.tally.compare(vote, 0, 1, &fixture.domain);
+        assert_eq!(compare(&right), Compared::Alone, "it takes the struck one's place");
+        let other = Vote::sign(content(0, 3), &fixture.keys[0], &fixture.domain);
+        let mut compare = |vote: &Vote| fixture.tally.compare(vote, 0, 1, &fixture.domain);
+        assert!(matches!(compare(&other), Compared::Contradiction { .. }));
     }
 
     #[test]

@@ -13,9 +13,10 @@
 //!
 //! # Who is connected
 //! A node's name is its ed25519 key, and every connection proves it (Noise over TCP, TLS in QUIC). A peer counts as
-//! connected once *identify* has shown that it belongs to our chain and genesis. All other protocol names carry the
-//! chain too (see [`Protocols`]), so networks of different chains share no routing table and no gossip, even when they
-//! dial each other by mistake.
+//! connected once *identify* has shown that it belongs to our chain and genesis and speaks our version. All other protocol
+//! names carry the chain and the version too (see [`Protocols`]), so networks of different chains share no routing table
+//! and no gossip, even when they dial each other by mistake, and nodes of different versions do not take each other's
+//! messages for garbage.
 //!
 //! Validators name each other as *direct peers*: these are looked up, dialled for ever, exempt from connection limits,
 //! and joined by two long-lived one-way streams in each direction, one per lane, so that a batch never delays a vote.

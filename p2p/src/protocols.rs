@@ -7,9 +7,15 @@ use crate::error::P2pError;
 use crate::gossip::Topic;
 use crate::lane::Lane;
 
-/// The names of all protocols of one chain: `/aegis/<chain>/<first 8 digits of genesis>/<protocol>/1`.
+/// The version of what nodes say to each other. A node of another version has no protocol in common with this one: it could
+/// not read everything, and what a peer cannot read it takes for garbage. Raise it with every message that is new or changed.
 ///
-/// A node of another chain or genesis has none of them in common with us. Identify and ping keep libp2p's own names, so
+/// 2: testimonies, read indices and snapshots.
+const VERSION: u32 = 2;
+
+/// The names of all protocols of one chain: `/aegis/<chain>/<first 8 digits of genesis>/<protocol>/<version>`.
+///
+/// A node of another chain, genesis or version has none of them in common with us. Identify and ping keep libp2p's own names, so
 /// that two such nodes can at least tell each other why they part; identify carries [`Protocols::identity`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protocols {
@@ -53,7 +59,7 @@ impl Protocols {
     }
 
     fn name(&self, protocol: &str) -> String {
-        format!("{}/{protocol}/1", self.prefix)
+        format!("{}/{protocol}/{VERSION}", self.prefix)
     }
 
     fn protocol(&self, protocol: &str) -> Result<StreamProtocol, P2pError> {
@@ -70,8 +76,8 @@ mod tests {
     fn chains_and_geneses_share_no_name() {
         let main: ChainId = "main".parse().unwrap();
         let here = Protocols::new(&main, &Hash([1; 32]));
-        assert_eq!(here.identity(), "/aegis/main/01010101/id/1");
-        assert_eq!(here.lane(Lane::Payload).unwrap().as_ref(), "/aegis/main/01010101/direct/payload/1");
+        assert_eq!(here.identity(), "/aegis/main/01010101/id/2");
+        assert_eq!(here.lane(Lane::Payload).unwrap().as_ref(), "/aegis/main/01010101/direct/payload/2");
         assert_ne!(here, Protocols::new(&main, &Hash([2; 32])));
         assert_ne!(here, Protocols::new(&"other".parse().unwrap(), &Hash([1; 32])));
     }

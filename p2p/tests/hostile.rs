@@ -17,8 +17,12 @@ struct Behaviour {
 
 /// A peer made of bare libp2p, which can say what it likes.
 fn bare_peer(byte: u8) -> Swarm<Behaviour> {
+    bare_peer_of(byte, Protocols::new(&"test".parse().unwrap(), &Hash::ZERO).identity())
+}
+
+/// One that gives itself out for something.
+fn bare_peer_of(byte: u8, chain: String) -> Swarm<Behaviour> {
     let identity = libp2p::identity::Keypair::ed25519_from_bytes(key(byte).seed().as_mut()).unwrap();
-    let chain = Protocols::new(&"test".parse().unwrap(), &Hash::ZERO).identity();
     SwarmBuilder::with_existing_identity(identity)
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
@@ -35,7 +39,7 @@ fn bare_peer(byte: u8) -> Swarm<Behaviour> {
 async fn send_raw(byte: u8, to: Multiaddr, lane: &str, bytes: &'static [u8]) -> tokio::task::JoinHandle<()> {
     let mut swarm = bare_peer(byte);
     let mut control = swarm.behaviour().streams.new_control();
-    let lane = StreamProtocol::try_from_owned(format!("/aegis/test/00000000/direct/{lane}/1")).unwrap();
+    let lane = StreamProtocol::try_from_owned(format!("/aegis/test/00000000/direct/{lane}/2")).unwrap();
     swarm.dial(to.clone()).unwrap();
     let target = match to.iter().last() {
         Some(libp2p::multiaddr::Protocol::P2p(peer)) => peer,
@@ -143,4 +147,40 @@ async fn a_reported_peer_is_banned_and_let_back_in_later() {
     first.connected_to(2).await;
     let score = first.peer(2).await.unwrap().score;
     assert!((-50.0..-40.0).contains(&score), "it returned with score {score}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_of_the_version_before_is_refused() {
+    let mut victim = victim().await;
+    let ours = Protocols::new(&"test".parse().unwrap(), &Hash::ZERO).identity();
+    let before = ours.replace("/id/2", "/id/1");
+    assert_ne!(ours, before);
+    let mut old = bare_peer_of(7, before);
+    old.dial(victim.address().await).unwrap();
+    in_time("the refusal", async {
+        loop {
+            match old.select_next_some().await {
+                libp2p::swarm::SwarmEvent::ConnectionClosed { .. } => return,
+                event => drop(event),
+            }
+        }
+    })
+    .await;
+    assert!(!victim.network.is_connected(&id(7)));
+    // One of this version gets in, and is the first that did.
+    let mut current = bare_peer(9);
+    current.dial(victim.address().await).unwrap();
+    let driver = tokio::spawn(async move {
+        loop {
+            current.select_next_some().await;
+        }
+    });
+    let connected = victim
+        .next("a connection", |event| match event {
+            NetworkEvent::PeerConnected { peer } => Some(peer),
+            _ => None,
+        })
+        .await;
+    assert_eq!(connected, id(9));
+    driver.abort();
 }

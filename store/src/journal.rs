@@ -5,8 +5,10 @@
 //! which replace everything before them.
 //!
 //! # Why a checkpoint is atomic
-//! Its segment is written and synced under another name, so it counts from the moment of one rename. Before that, the
-//! old segments are the journal; after it, they are skipped at every start and deleted when convenient.
+//! Its segment is written and synced under another name, renamed, and the folder synced; a start reads from the newest
+//! checkpoint on, once it has synced the folder itself. So until the rename is durable the old segments may be the journal,
+//! and with them it was whole; from then on they are not read any more. They are deleted right after that, or by the next
+//! start when a crash came between; a deletion that fails closes the journal, as every other failed write does.
 
 use std::collections::BTreeSet;
 use std::path::Path;

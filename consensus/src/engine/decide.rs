@@ -3,12 +3,12 @@
 use aegis_types::{BlockKind, Certificate, Executed, Hash, Header, Height, Vote, VoteContent, VoteKind};
 
 use super::Engine;
-use crate::epoch::{EpochContext, NextEpoch, Tip};
+use super::testimony::Past;
+use crate::epoch::{NextEpoch, Tip};
 use crate::leader::LeaderSchedule;
-use crate::limits::SETTLED_WINDOWS;
+use crate::limits::{SETTLED_WINDOWS, VIEW_CHANGE_WINDOWS};
 use crate::output::{Event, Output};
 use crate::plan::Plan;
-use crate::tally::Tally;
 
 impl Engine {
     /// Decides the block above the tip if a quorum of Commits for it is there.
@@ -167,21 +167,26 @@ impl Engine {
     fn enter_epoch(&mut self, next: NextEpoch) {
         let NextEpoch { validators, parameters } = next;
         let epoch = validators.epoch();
-        self.epoch = EpochContext { validators, parameters, start_ms: self.tip.timestamp_ms };
+        let past = Past {
+            validators: std::mem::replace(&mut self.epoch.validators, validators),
+            tally: std::mem::take(&mut self.tally).into_settled(),
+        };
+        self.accused.retain(|(epoch, _)| *epoch == past.validators.epoch());
+        self.past = Some(past);
+        self.epoch.parameters = parameters;
+        self.epoch.start_ms = self.tip.timestamp_ms;
         self.origin = (self.tip.height, self.tip.digest);
         self.next_epoch = None;
+        self.prepared.clear();
         self.take_seat();
         self.view = aegis_types::View::ZERO;
         self.target = None;
         self.plan = Plan { base: self.tip.height, headers: Vec::new() };
         self.new_view = None;
         self.slots.clear();
-        self.prepared.clear();
-        self.tally = Tally::default();
         self.view_changes.clear();
         self.verified_view_changes.clear();
         self.ahead.clear();
-        self.accused.clear();
         self.testified.clear();
         self.last_voted.clear();
         self.pending.restart_patience(self.now.monotonic_ms);
@@ -189,6 +194,7 @@ impl Engine {
         self.peers.retain_members(&self.epoch.validators);
         self.outputs.push(Output::Event(Event::EpochEntered { epoch }));
         self.replay_later();
+        self.take_seat();
         for (from, messages) in std::mem::take(&mut self.early) {
             for message in messages {
                 self.on_message(from, message);
@@ -200,12 +206,24 @@ impl Engine {
     pub(super) fn take_seat(&mut self) {
         let set = &self.epoch.validators;
         let seat = set.index_of(&self.keypair.validator_id()).and_then(|index| u32::try_from(index).ok());
-        self.me = seat.filter(|_| self.floor.allows(set.epoch(), self.tip.height));
+        let may_vote = self.floor.allows(set.epoch(), self.tip.height) && self.tip.height >= self.seat_tip();
+        self.me = seat.filter(|_| may_vote);
         self.schedule = LeaderSchedule::new(set);
         self.validators_hash = set.hash();
     }
 
-    /// Takes the seat that the floor has kept this validator from, once it no longer does.
+    /// The lowest tip at which the own ViewChange lists no more blocks than others accept.
+    ///
+    /// A validator that runs is never below: it votes at most a window above its tip, and its tip is at most the lag of execution
+    /// above what a crash leaves. Below is who has lost committed blocks, and not the journal. It must show all its promises or
+    /// none, so it follows blocks until the rest of them fits.
+    pub(super) fn seat_tip(&self) -> Height {
+        let highest = self.prepared.last_key_value().map_or(Height::ZERO, |(height, _)| *height);
+        let listed = self.epoch.window().saturating_mul(VIEW_CHANGE_WINDOWS);
+        Height(highest.0.saturating_sub(listed))
+    }
+
+    /// Takes the seat that the floor, or the lack of blocks, has kept this validator from, once it no longer does.
     ///
     /// Votes that were replayed meanwhile bind, and count from now on.
     pub(super) fn return_to_seat(&mut self) {

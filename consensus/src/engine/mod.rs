@@ -23,7 +23,9 @@ mod vote;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_types::{Domain, Executed, Hash, Header, Height, Keypair, ValidatorId, ValidatorSet, View, Vote};
+use aegis_types::{
+    Domain, Epoch, Executed, Hash, Header, Height, Keypair, ValidatorId, ValidatorSet, View, Vote,
+};
 
 use crate::epoch::{EpochContext, NextEpoch, Tip};
 use crate::floor::VoteFloor;
@@ -38,6 +40,7 @@ use crate::record::Record;
 use crate::tally::Tally;
 
 use catch_up::Peers;
+use testimony::{Past, Shown};
 use timer::Timing;
 
 /// What an engine starts from: durable state of this node, trusted.
@@ -115,6 +118,9 @@ pub struct EngineStatus {
     pub is_member: bool,
     /// Where it may vote: a validator that is below does not, although it is in the set.
     pub floor: VoteFloor,
+    /// The lowest tip at which it may vote, while it is below: its own Commits reach further above its tip than a view change
+    /// may list. None while that keeps it from nothing.
+    pub votes_from: Option<Height>,
     /// Height, digest and timestamp of the newest committed block.
     pub tip: (Height, Hash, u64),
     /// The newest executed block.
@@ -169,9 +175,14 @@ pub struct Engine {
     ahead: BTreeMap<ValidatorId, BTreeMap<Height, PrePrepare>>,
     /// Messages of the next epoch, by sender.
     early: BTreeMap<ValidatorId, Vec<Message>>,
-    accused: BTreeSet<ValidatorId>,
-    /// How many votes of each validator were shown to the others in this epoch.
-    testified: BTreeMap<ValidatorId, u32>,
+    /// Whom evidence was found against, in this epoch and the one before.
+    accused: BTreeSet<(Epoch, ValidatorId)>,
+    /// How many votes of each validator were shown to the others in the window of heights that the newest decision is in.
+    testified: BTreeMap<(ValidatorId, Shown), u32>,
+    /// Number of that window.
+    testified_window: u64,
+    /// What is left of the epoch before.
+    past: Option<Past>,
     last_voted: BTreeMap<ValidatorId, Height>,
     /// The highest height for which this validator ever voted Commit, in any epoch and view, as far as its journal reaches.
     committing: Height,
@@ -225,11 +236,12 @@ impl Engine {
             leader: self.schedule.leader(self.view),
             is_member: self.me.is_some(),
             floor: self.floor,
+            votes_from: Some(self.seat_tip()).filter(|seat| self.tip.height < *seat),
             tip: (self.tip.height, self.tip.digest, self.tip.timestamp_ms),
             executed: self.executed,
             pending_batches: self.pending.len(),
-            votes: self.tally.len(),
-            vote_sets: self.tally.sets(),
+            votes: self.tallies().map(Tally::len).sum(),
+            vote_sets: self.tallies().map(Tally::sets).sum(),
             kept_messages: self.kept_messages(),
             last_voted: self.last_voted.clone(),
             claimed_height: self.peers.highest(),
@@ -247,6 +259,11 @@ impl Engine {
     pub fn set_floor(&mut self, floor: VoteFloor) {
         self.floor = floor;
         self.return_to_seat();
+    }
+
+    /// Where votes are held: of this epoch, and of the one before.
+    fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        std::iter::once(&self.tally).chain(self.past.as_ref().map(|past| &past.tally))
     }
 
     fn kept_messages(&self) -> usize {
@@ -284,6 +301,7 @@ impl Engine {
             return;
         }
         if message.epoch() < epoch {
+            self.compare_with_past(from, &message);
             self.tell_status(from);
             return;
         }

@@ -54,6 +54,8 @@ impl Engine {
             early: BTreeMap::new(),
             accused: BTreeSet::new(),
             testified: BTreeMap::new(),
+            testified_window: 0,
+            past: None,
             last_voted: BTreeMap::new(),
             // Also of records that bind nothing any more: that the Commit was cast remains true.
             committing: records.iter().filter_map(committed_height).max().unwrap_or_default(),
@@ -70,6 +72,8 @@ impl Engine {
         for record in records {
             engine.replay(record);
         }
+        // Now that it is known how far the own Commits reach.
+        engine.take_seat();
         engine.outputs.clear();
         engine
     }

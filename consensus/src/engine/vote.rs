@@ -64,8 +64,12 @@ impl Engine {
         else {
             return false;
         };
-        match self.tally.count(vote, index, false, &self.domain) {
-            Counted::New | Counted::Known => {
+        let counted = self.tally.count(vote, index, false, &self.domain);
+        if counted == Counted::Replaced {
+            self.report(from, "a vote with a wrong signature");
+        }
+        match counted {
+            Counted::New | Counted::Known | Counted::Replaced => {
                 let last = self.last_voted.entry(from).or_default();
                 *last = vote.content.height.max(*last);
                 true

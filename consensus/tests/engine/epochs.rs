@@ -6,7 +6,7 @@ use aegis_types::{
 };
 
 use crate::support::effects::{
-    accused, committed, messages, proposals, statuses, view_changes, voted, votes,
+    accused, committed, evidence, messages, proposals, statuses, testimonies, view_changes, voted, votes,
 };
 use crate::support::subject::Subject;
 use crate::support::{EPOCH_MS, GENESIS_MS, IDLE_MS, Net, TIMEOUT_MS, batch, root};
@@ -231,4 +231,64 @@ fn a_status_of_a_later_epoch_makes_a_validator_ask_for_blocks() {
     assert_eq!(asked, [(Height(1), Height(64), net.id(from))]);
     let outputs = subject.run_until(IDLE_MS);
     assert_eq!(crate::support::effects::fetched_blocks(&outputs), []);
+}
+
+#[test]
+fn the_halves_of_an_equivocation_in_an_epoch_s_last_block_meet_in_the_next_epoch_and_not_later() {
+    let net = Net::equal(4);
+    let all = [0, 1, 2, 3];
+    let closing = closing(&net);
+    let handover = handover(&net, &closing, &all);
+    let twin = Header { timestamp_ms: handover.timestamp_ms + 1, ..handover.clone() };
+    let [me, other, liar] = net.others(&[net.leader(0)])[..] else { unreachable!() };
+    let in_next_epoch_with = |me: usize, told: &Header| {
+        let mut subject = Subject::new(&net, me);
+        subject.at_ms = EPOCH_MS + 5;
+        subject.sync(&closing);
+        subject.executed(Height(1), Some(next_epoch(&net, &all)));
+        subject.votes(&[liar], VoteKind::Commit, 0, told);
+        let outputs = subject.sync(&handover);
+        assert_eq!(subject.engine.status().validators.epoch(), Epoch(1));
+        (subject, outputs)
+    };
+    let (mut subject, _) = in_next_epoch_with(me, &handover);
+    let (_, outputs) = in_next_epoch_with(other, &twin);
+    let odd = net.vote(liar, VoteKind::Commit, 0, &twin);
+    assert_eq!(testimonies(&outputs), std::slice::from_ref(&odd));
+
+    let outputs = subject_receives(&mut subject, other, &odd);
+    assert_eq!(evidence(&outputs), [(net.vote(liar, VoteKind::Commit, 0, &handover), odd.clone())]);
+    assert_eq!(evidence(&subject_receives(&mut subject, other, &odd)), [], "once per validator and epoch");
+
+    let (mut subject, _) = in_next_epoch_with(me, &handover);
+    let held = subject.engine.status().votes;
+    assert_eq!(held, 1, "what may still contradict");
+    let closing = Header {
+        epoch: Epoch(1),
+        height: Height(3),
+        timestamp_ms: handover.timestamp_ms + EPOCH_MS,
+        parent: handover.digest(),
+        validators_hash: next_set(&net, &all).hash(),
+        ..closing.clone()
+    };
+    let validators = ValidatorSet::new(Epoch(2), net.set().members().to_vec()).unwrap();
+    let after = Header {
+        height: Height(4),
+        timestamp_ms: closing.timestamp_ms + 1,
+        parent: closing.digest(),
+        executed: Executed { height: closing.height, state_root: root(closing.height) },
+        kind: BlockKind::Handover { next_validators_hash: validators.hash() },
+        ..closing.clone()
+    };
+    subject.executed(Height(2), None);
+    subject.sync(&closing);
+    let parameters = net.genesis.parameters.clone();
+    subject.executed(Height(3), Some(NextEpoch { validators, parameters }));
+    subject.sync(&after);
+    assert_eq!(subject.engine.status().validators.epoch(), Epoch(2));
+    assert_eq!(evidence(&subject_receives(&mut subject, other, &odd)), []);
+}
+
+fn subject_receives(subject: &mut Subject<'_>, from: usize, testimony: &Vote) -> Vec<Output> {
+    subject.receive(from, Message::Testimony(testimony.clone()))
 }

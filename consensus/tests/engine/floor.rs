@@ -1,11 +1,12 @@
 //! A validator that has lost votes: silent where they count, a validator again beyond.
 
+use aegis_consensus::limits::VIEW_CHANGE_WINDOWS;
 use aegis_consensus::{Engine, NextEpoch, Output, Record, VoteFloor};
 use aegis_types::{BlockKind, Epoch, Executed, Header, Height, ValidatorSet, VoteKind};
 
-use crate::support::effects::{committed, messages, voted};
+use crate::support::effects::{committed, messages, view_changes, voted};
 use crate::support::subject::Subject;
-use crate::support::{EPOCH_MS, GENESIS_MS, Net, TIMEOUT_MS, root};
+use crate::support::{EPOCH_MS, GENESIS_MS, Net, TIMEOUT_MS, WINDOW, root};
 
 fn with_floor<'a>(net: &'a Net, floor: VoteFloor, records: Vec<Record>) -> Subject<'a> {
     let mut subject = Subject::follower(net);
@@ -102,4 +103,49 @@ fn below_its_height_it_keeps_silent_and_what_it_promised_above_binds_and_counts(
     let outputs = subject.votes(&others[..1], VoteKind::Prepare, 0, &chain[2]);
     assert_eq!(voted(&outputs, VoteKind::Prepare), [], "that vote was cast before");
     assert_eq!(voted(&outputs, VoteKind::Commit), [Height(3)], "with it, the quorum is complete");
+}
+
+/// The record of an own Commit in view 0.
+fn committing(net: &Net, me: usize, header: &Header) -> Record {
+    let certificate = net.certified(VoteKind::Prepare, 0, header).certificate;
+    Record::Committing {
+        header: header.clone(),
+        certificate,
+        vote: net.vote(me, VoteKind::Commit, 0, header),
+    }
+}
+
+#[test]
+fn who_has_lost_its_blocks_and_not_its_votes_takes_its_seat_when_it_can_show_all_its_promises() {
+    let net = Net::equal(4);
+    let listed = WINDOW * VIEW_CHANGE_WINDOWS;
+    let lost = 3;
+    let chain = net.chain(0, listed + lost);
+    let me = Subject::follower(&net).me;
+    let records = chain.iter().map(|header| committing(&net, me, header)).collect();
+    let mut subject = with_floor(&net, VoteFloor::NONE, records);
+    subject.hold_all(&chain);
+    for header in &chain[..lost as usize] {
+        let status = subject.engine.status();
+        assert_eq!((status.is_member, status.votes_from), (false, Some(Height(lost))));
+        assert_eq!(messages(&subject.run_until(subject.at_ms + 100 * TIMEOUT_MS)).len(), 0);
+        assert_eq!(subject.engine.committing(), Some(Height(listed + lost)), "it still knows what it did");
+        assert_eq!(committed(&subject.sync(header)), std::slice::from_ref(header));
+        subject.executed(header.height, None);
+    }
+    let status = subject.engine.status();
+    assert_eq!((status.is_member, status.votes_from), (true, None));
+    let wishes = view_changes(&subject.run_until(subject.at_ms + 100 * TIMEOUT_MS));
+    assert!(!wishes.is_empty() && wishes.iter().all(|wish| !wish.is_overlong(WINDOW)), "{wishes:?}");
+    assert_eq!(wishes[0].prepared.len() as u64, listed);
+}
+
+#[test]
+fn a_journal_as_far_ahead_as_a_crash_may_leave_it_keeps_nobody_from_its_seat() {
+    let net = Net::equal(4);
+    let chain = net.chain(0, WINDOW * VIEW_CHANGE_WINDOWS);
+    let me = Subject::follower(&net).me;
+    let records = chain.iter().map(|header| committing(&net, me, header)).collect();
+    let subject = with_floor(&net, VoteFloor::NONE, records);
+    assert!(subject.engine.status().is_member);
 }

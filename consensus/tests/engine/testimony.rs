@@ -1,8 +1,10 @@
 //! Rule 8: equivocations whose halves went to different validators.
 
+use std::collections::BTreeMap;
+
 use aegis_consensus::limits::{SETTLED_WINDOWS, TESTIMONIES_PER_VALIDATOR};
 use aegis_consensus::{Message, Output};
-use aegis_types::{Header, Height, Signature, Vote, VoteKind};
+use aegis_types::{Header, Height, Signature, ValidatorId, Vote, VoteKind};
 
 use crate::support::effects::{accused, committed, evidence, testimonies, vote_contents};
 use crate::support::subject::Subject;
@@ -115,6 +117,40 @@ fn a_forged_testimony_accuses_who_shows_it() {
 }
 
 #[test]
+fn a_forged_vote_shields_its_voter_from_no_testimony_and_accuses_it() {
+    let net = Net::equal(4);
+    let (one, two) = two_blocks(&net);
+    let mut subject = Subject::follower(&net);
+    let [liar, witness] = net.others(&[subject.me, net.leader(0)])[..] else { unreachable!() };
+    subject.hold_all(std::slice::from_ref(&one));
+    let forged = Vote { signature: Signature([3; 64]), ..net.vote(liar, VoteKind::Commit, 0, &one) };
+    subject.receive(liar, Message::Vote(forged));
+    subject.sync(&one);
+    let (first, second) =
+        (net.vote(liar, VoteKind::Commit, 0, &two), net.vote(liar, VoteKind::Commit, 0, &one));
+    let outputs = subject.receive(witness, Message::Testimony(first.clone()));
+    assert_eq!((evidence(&outputs), accused(&outputs)), (vec![], vec![net.id(liar)]));
+    let outputs = subject.receive(witness, Message::Testimony(second.clone()));
+    assert_eq!((evidence(&outputs), accused(&outputs)), (vec![(first, second)], vec![]));
+}
+
+#[test]
+fn a_forged_vote_is_reported_once_for_who_sends_it_again_and_again() {
+    let net = Net::equal(4);
+    let (one, two) = two_blocks(&net);
+    let leader = net.leader(0);
+    let [me, witness, _] = net.others(&[leader])[..] else { unreachable!() };
+    let (mut subject, _) = decide_beside(&net, me, &one, &one);
+    let mut reports = 0;
+    for byte in 0..10 {
+        let odd = net.vote(leader, VoteKind::Prepare, 0, &two);
+        let forged = Vote { signature: Signature([byte; 64]), ..odd };
+        reports += accused(&subject.receive(witness, Message::Testimony(forged))).len();
+    }
+    assert_eq!(reports, 1);
+}
+
+#[test]
 fn nobody_shows_a_vote_that_is_not_signed() {
     let net = Net::equal(4);
     let (one, two) = two_blocks(&net);
@@ -124,31 +160,65 @@ fn nobody_shows_a_vote_that_is_not_signed() {
     subject.propose(0, &one);
     let forged = Vote { signature: Signature([3; 64]), ..net.vote(liar, VoteKind::Prepare, 0, &two) };
     subject.receive(liar, Message::Vote(forged));
-    let shown = testimonies(&subject.sync(&one));
+    let outputs = subject.sync(&one);
     assert_eq!(
-        shown,
+        testimonies(&outputs),
         [net.vote(net.leader(0), VoteKind::Prepare, 0, &one)],
         "the leader's, for the round is contested"
     );
+    assert_eq!(accused(&outputs), [net.id(liar)], "who delivered it");
 }
 
 #[test]
-fn a_validator_whose_votes_look_odd_does_not_make_others_talk_for_ever() {
+fn odd_votes_use_up_what_is_said_of_their_voter_until_the_next_window_and_nothing_of_the_leader() {
     let net = Net::equal(4);
     let mut subject = Subject::follower(&net);
-    let odd = net.others(&[subject.me, net.leader(0)])[0];
-    let chain = net.chain(0, u64::from(TESTIMONIES_PER_VALIDATOR) * 3);
+    let (leader, odd) = (net.leader(0), net.others(&[subject.me, net.leader(0)])[0]);
+    let windows = 3;
+    let chain = net.chain(0, WINDOW * windows);
     subject.hold_all(&chain);
-    let mut shown = 0;
+    let mut shown: BTreeMap<(ValidatorId, u64), u32> = BTreeMap::new();
     for header in &chain {
         let other = Header { timestamp_ms: header.timestamp_ms + 1, ..header.clone() };
         subject.propose(0, header);
-        subject.votes(&[odd], VoteKind::Prepare, 0, &other);
-        let said = testimonies(&subject.sync(header));
-        shown += said.iter().filter(|vote| vote.validator == net.id(odd)).count();
+        for kind in [VoteKind::Prepare, VoteKind::Commit] {
+            subject.votes(&[odd], kind, 0, &other);
+        }
+        for vote in testimonies(&subject.sync(header)) {
+            *shown.entry((vote.validator, header.height.0 / WINDOW)).or_default() += 1;
+        }
         subject.executed(header.height, None);
     }
-    assert_eq!(shown, TESTIMONIES_PER_VALIDATOR as usize);
+    for window in 1..windows {
+        assert_eq!(shown[&(net.id(odd), window)], TESTIMONIES_PER_VALIDATOR, "{shown:?}");
+        assert_eq!(shown[&(net.id(leader), window)], TESTIMONIES_PER_VALIDATOR, "{shown:?}");
+    }
+}
+
+#[test]
+fn a_leader_that_others_make_look_contested_is_still_shown_for_its_own_odd_votes() {
+    let net = Net::equal(4);
+    let mut subject = Subject::follower(&net);
+    let (leader, odd) = (net.leader(0), net.others(&[subject.me, net.leader(0)])[0]);
+    // In all heights of a window somebody else's vote is odd, so the leader's own uses up what is said of leaders.
+    assert_eq!(WINDOW, u64::from(TESTIMONIES_PER_VALIDATOR));
+    let chain = net.chain(0, WINDOW * 2 - 1);
+    subject.hold_all(&chain);
+    let (last, before) = chain.split_last().unwrap();
+    let twisted = |header: &Header| Header { timestamp_ms: header.timestamp_ms + 1, ..header.clone() };
+    for header in before {
+        subject.propose(0, header);
+        subject.votes(&[odd], VoteKind::Prepare, 0, &twisted(header));
+        subject.sync(header);
+        subject.executed(header.height, None);
+    }
+    subject.propose(0, last);
+    subject.votes(&[odd], VoteKind::Prepare, 0, &twisted(last));
+    subject.votes(&[leader], VoteKind::Commit, 0, &twisted(last));
+    let shown = testimonies(&subject.sync(last));
+    let of_leader: Vec<Vote> = shown.into_iter().filter(|vote| vote.validator == net.id(leader)).collect();
+    let plain = net.vote(leader, VoteKind::Prepare, 0, last);
+    assert_eq!(of_leader, [plain, net.vote(leader, VoteKind::Commit, 0, &twisted(last))]);
 }
 
 #[test]

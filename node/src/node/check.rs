@@ -128,7 +128,7 @@ fn check_journal(home: &Home, data_dir: &DataDir, store: &StoreSection) -> anyho
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Founded(id) => founded = Some(id.0),
-            Entry::Floor(newer) => floor = newer,
+            Entry::Floor(newer) => floor = floor.then(newer),
             Entry::Record(_) | Entry::Batch(_) => {}
         }
     }

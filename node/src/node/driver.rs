@@ -308,7 +308,7 @@ impl Driver {
 
     /// Lets the engine vote from an epoch on, once that is durable: a restart in between must not find less.
     fn vote_from(&mut self, epoch: Epoch) -> anyhow::Result<()> {
-        let floor = VoteFloor { epoch, ..self.engine.status().floor };
+        let floor = self.engine.status().floor.known_from(epoch);
         self.append(&Entry::Floor(floor));
         self.persist(&[])?;
         self.engine.set_floor(floor);
@@ -434,7 +434,10 @@ impl Driver {
             .chain(records.into_iter().map(Box::new).map(Entry::Record));
         self.journal
             .checkpoint(live.map(|entry| entry.encode()))
-            .context("the vote journal cannot be written, so this node must not vote")
+            .context("the vote journal cannot be written, so this node must not vote")?;
+        // What is written about the floor later must not be lower.
+        self.engine.set_floor(floor);
+        Ok(())
     }
 }
 

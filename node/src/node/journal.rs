@@ -37,7 +37,7 @@ pub enum Entry {
     Batch(Arc<HeldBatch>),
     /// The journal's name.
     Founded(JournalId),
-    /// Where votes may be cast: those below may be forgotten. The last one counts.
+    /// Where votes may be cast: those below may be forgotten. Read in order, with [`VoteFloor::then`].
     Floor(VoteFloor),
 }
 

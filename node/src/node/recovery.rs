@@ -81,13 +81,13 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let mut records = Vec::new();
     let mut batches = Vec::new();
     let mut founded = None;
-    let mut told_floor = None;
+    let mut told_floor: Option<VoteFloor> = None;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
-            Entry::Floor(newer) => told_floor = Some(newer),
+            Entry::Floor(newer) => told_floor = Some(told_floor.unwrap_or_default().then(newer)),
         }
     }
     // The first version wrote no floor: one that is there says that votes were lost, or that an earlier start did not get far.
@@ -548,6 +548,8 @@ mod tests {
             let (mut journal, _) = Journal::open(&wal, SegmentOptions::default()).unwrap();
             let floor = VoteFloor { height: Height(4), ..VoteFloor::NONE };
             journal.append(&Entry::Floor(floor).encode());
+            // What follows must not lower it: such a journal was written by a node that regained its seat after a checkpoint.
+            journal.append(&Entry::Floor(VoteFloor::NONE).encode());
             journal.flush().unwrap();
             drop(journal);
             let mut log =

@@ -123,14 +123,15 @@ impl Service {
         }
     }
 
-    /// The peer is of another chain: it is disconnected and left alone for a while.
+    /// The peer is of another chain, or speaks another version: it is disconnected and left alone for a while.
     fn refuse_foreign(&mut self, peer: PeerId, info: &identify::Info) {
         let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(128).collect();
         tracing::warn!(
             %peer,
             ours = %self.identity,
             %theirs,
-            "a node of another chain or genesis was disconnected: check its genesis file and bootstrap addresses"
+            "a node of another chain, genesis or version was disconnected: check its genesis file, version and bootstrap \
+             addresses"
         );
         if self.foreign.len() < FOREIGN_MAX {
             self.foreign.insert(peer, Instant::now() + self.config.discovery.foreign_pause);

@@ -227,7 +227,11 @@ impl Api {
 fn silence(agreement: &EngineStatus) -> Option<String> {
     let (floor, epoch, tip) = (agreement.floor, agreement.validators.epoch(), agreement.tip.0);
     if floor.allows(epoch, tip) {
-        return None;
+        return agreement.votes_from.map(|height| {
+            format!(
+                "its committed log was lost and its votes reach far above what is left; it votes again from block {height} on"
+            )
+        });
     }
     Some(if floor.is_unknown() {
         "votes of this node may be lost; it is finding out from which epoch on it may vote".to_owned()

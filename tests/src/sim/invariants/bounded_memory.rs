@@ -1,7 +1,7 @@
 //! Whatever arrives, an engine keeps no more than its window and its set's size allow.
 //!
 //! Votes: none is kept in an empty set; for each of a member's two kinds and of the heights within two windows above the tip and
-//! one below, three views. Messages kept for later: of
+//! one below, three views; the same for the last window of the epoch before. Messages kept for later: of
 //! each member 64 of the next epoch, a proposal for each of those heights in one later view, and a wish for a view.
 
 use super::{Invariant, Observation};
@@ -14,7 +14,10 @@ const EARLY: u64 = 64;
 
 /// Compares sizes with the bounds.
 #[derive(Debug, Default)]
-pub struct BoundedMemory;
+pub struct BoundedMemory {
+    /// The largest product of members and window so far: the epoch before may have had it.
+    largest: u64,
+}
 
 impl Invariant for BoundedMemory {
     fn name(&self) -> &'static str {
@@ -27,8 +30,10 @@ impl Invariant for BoundedMemory {
             return Ok(());
         };
         let heights = window * VOTE_WINDOWS;
-        let vote_heights = heights + window * SETTLED_WINDOWS;
-        let (votes_max, senders) = (members * vote_heights * VIEWS * KINDS, members + strangers);
+        self.largest = self.largest.max(members * window);
+        let open = members * heights;
+        let settled = (members * window + self.largest) * SETTLED_WINDOWS;
+        let (votes_max, senders) = ((open + settled) * VIEWS * KINDS, members + strangers);
         if *votes > votes_max {
             return Err(format!(
                 "node {node} keeps {votes} votes of {members} members, more than {votes_max}"

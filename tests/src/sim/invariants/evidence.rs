@@ -3,7 +3,8 @@
 //! A vote counts for a node when it is of the node's epoch, of the view that the node is in, and of a height within its
 //! window. Two such votes with valid signatures for one kind, view and height have to yield evidence by the time the second
 //! is handled; one piece per offender and epoch is enough. A restart forgets the votes of others, and who votes in more than
-//! three views at a height pushes out its own older votes there: an engine's memory is bounded.
+//! three views at a height pushes out its own older votes there: an engine's memory is bounded. Who delivers a vote with a
+//! wrong signature is not heard again about that round, so that forgeries cost one check: what it says there later is no evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,7 @@ type Round = (NodeIndex, ValidatorId, Epoch, View, Height, VoteKind);
 pub struct Evidence {
     domain: Domain,
     heard: BTreeMap<Round, Hash>,
+    forged: BTreeSet<Round>,
     views: BTreeMap<(NodeIndex, ValidatorId, Epoch, Height, VoteKind), BTreeSet<View>>,
     found: BTreeSet<(NodeIndex, ValidatorId, Epoch)>,
     due: Option<(NodeIndex, ValidatorId, Epoch, Height)>,
@@ -33,6 +35,7 @@ impl Evidence {
         Self {
             domain: scenario.domain(),
             heard: BTreeMap::new(),
+            forged: BTreeSet::new(),
             views: BTreeMap::new(),
             found: BTreeSet::new(),
             due: None,
@@ -68,11 +71,12 @@ impl Invariant for Evidence {
                     && content.height > engaged.height
                     && content.height.0 <= engaged.height.0 + engaged.window
                     && views.len() <= VIEWS_KEPT
-                    && engaged.members.contains(&vote.validator)
-                    && vote.verify(&self.domain);
-                if counts {
-                    let peer = vote.validator;
-                    let round = (*node, peer, content.epoch, content.view, content.height, content.kind);
+                    && engaged.members.contains(&vote.validator);
+                let peer = vote.validator;
+                let round = (*node, peer, content.epoch, content.view, content.height, content.kind);
+                if !vote.verify(&self.domain) {
+                    self.forged.insert(round);
+                } else if counts && !self.forged.contains(&round) {
                     let first = *self.heard.entry(round).or_insert(content.digest);
                     if first != content.digest {
                         self.due = Some((*node, peer, content.epoch, content.height));
@@ -89,6 +93,7 @@ impl Invariant for Evidence {
                     self.due = None;
                 }
                 self.heard.retain(|(heard_by, ..), _| heard_by != node);
+                self.forged.retain(|(heard_by, ..)| heard_by != node);
                 self.views.retain(|(heard_by, ..), _| heard_by != node);
                 self.found.retain(|(found_by, ..)| found_by != node);
                 Ok(())

@@ -244,7 +244,7 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(bounded_wishes::BoundedWishes::default()),
         Box::new(no_false_accusation::NoFalseAccusation::new(scenario)),
         Box::new(evidence::Evidence::new(scenario)),
-        Box::new(bounded_memory::BoundedMemory),
+        Box::new(bounded_memory::BoundedMemory::default()),
         Box::new(reads::Reads::new(scenario)),
     ]
 }
