@@ -15,7 +15,7 @@
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
 //! | `read_index` | linearizable reads without the log |
-//! | `snapshot`, `state_sync` | certified states for those who join, and taking one over |
+//! | `snapshot`, `state_sync`, `shortcut` | certified states for those who join, taking one over, and when |
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
@@ -58,6 +58,7 @@ mod repair;
 mod restart;
 mod serve;
 pub mod settings;
+mod shortcut;
 mod snapshot;
 mod state;
 mod state_sync;

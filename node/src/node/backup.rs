@@ -33,6 +33,7 @@ use aegis_types::{Canonical as _, CommittedBlock, Genesis, Handover, Height};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::chain_check::{ChainCheck, ProvedSets, read_block};
 use super::check::Progress;
@@ -400,6 +401,7 @@ fn from_snapshot(
         cache_bytes: store.cache.bytes(),
         log_segment_bytes: store.log_segment.bytes(),
         progress: &progress,
+        stop: &CancellationToken::new(),
     };
     build.run()?;
     settle(data_dir, &shelf)?;

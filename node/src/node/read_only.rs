@@ -72,6 +72,13 @@ pub fn is_disk_trouble(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Whether an error says that the disk is full, or nearly so.
+pub fn is_little_space(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<LittleSpace>() || matches!(cause.downcast_ref(), Some(StoreError::NoSpace { .. }))
+    })
+}
+
 /// The room that a node needs on its disk.
 #[derive(Debug, Clone)]
 pub struct Room {

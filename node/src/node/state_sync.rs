@@ -3,8 +3,13 @@
 //! | file | part |
 //! |---|---|
 //! | `chain` | who may sign: the handovers from the genesis on, verified one by one |
+//! | `following` | handovers, from one peer after the other |
 //! | `asking` | questions to peers, and what their answers are worth |
+//! | `candidates` | what peers offer, and in which order it is tried |
 //! | `fetch` | the pieces of one snapshot, from many peers at once |
+//! | `sources` | how much is asked of these peers at once, and of whom next |
+//! | `pace` | whether a snapshot comes in useful time |
+//! | `begun` | the sets of pieces that are kept from one attempt to the next |
 //! | `sync` | which snapshot, from whom, and what to do when it fails |
 //! | `build` | a state store and a committed log from verified pieces |
 //! | `settle` | puts them in the place of the old ones, in one step for whoever looks |
@@ -22,11 +27,16 @@
 //! journal is never touched.
 
 pub mod asking;
+pub mod begun;
 pub mod build;
+pub mod candidates;
 pub mod chain;
 pub mod fetch;
+pub mod following;
+pub mod pace;
 pub mod progress;
 pub mod settle;
+pub mod sources;
 pub mod sync;
 #[cfg(test)]
 mod tests;

@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aegis_config::{SyncMode, SyncSection};
 use aegis_consensus::limits::EXECUTION_LAG_WINDOWS;
 use aegis_p2p::Offence;
 use aegis_types::{
-    BlockKind, Canonical, CommittedBlock, Height, Parameter, ValidatorId, ValidatorSet, Weight,
+    BlockKind, Canonical, Certificate, CommittedBlock, Domain, Header, Height, Parameter, TypesError,
+    ValidatorId, ValidatorSet, VoteKind, Weight,
 };
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::context::NodeContext;
 use super::driver::DriverInput;
-use super::state_sync::SyncFailure;
+use super::shortcut::give_head_start;
 use super::wire::{Answer, Question};
 
 /// How often peers are asked where they stand.
@@ -36,12 +36,18 @@ const AHEAD: u64 = 8;
 /// longer for it.
 const STARVED_ANSWERS: u32 = 8;
 const STARVED_AFTER: Duration = Duration::from_secs(20);
-/// Between two looks for a snapshot.
-const SHORTCUT_PAUSE: Duration = Duration::from_secs(10);
 /// Why nothing was fetched, when a peer has answered with no blocks.
 const NOT_HELD: &str = "the peer does not hold the blocks that it claims";
 /// Peers whose claims are remembered.
 const CLAIMS_MAX: usize = 1_024;
+
+/// Peers claim to be ahead, but none has the next block.
+#[derive(Debug, Clone, Copy)]
+struct Starving {
+    tip: Height,
+    since: Instant,
+    empty_answers: u32,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -49,12 +55,16 @@ struct Known {
     claims: BTreeMap<ValidatorId, Height>,
     /// The highest block whose certificate was seen.
     proven: Height,
+    starving: Option<Starving>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     known: Mutex<Known>,
-    wanted: Notify,
+    /// Changes with each claim.
+    wanted: watch::Sender<()>,
+    /// Attempts to take over a snapshot that have ended.
+    attempts: watch::Sender<u64>,
 }
 
 /// What is known of newer blocks, and the way to tell the sync task about them.
@@ -79,7 +89,7 @@ impl SyncHandle {
         }
         known.claims.insert(peer, height);
         drop(known);
-        self.shared.wanted.notify_one();
+        self.shared.wanted.send_replace(());
     }
 
     /// A block of this height is committed: its certificate was verified.
@@ -121,10 +131,61 @@ impl SyncHandle {
         self.known().claims.remove(peer);
     }
 
-    /// The highest block that anybody claims to hold, or that is proven.
-    fn highest(&self) -> Option<Height> {
-        let known = self.known();
-        known.claims.values().copied().chain([known.proven]).max()
+    /// The height up to which blocks are worth looking for. Above what [`Self::target`] believes, that is what more than a
+    /// third of all peers claim, but at least two of them: a newcomer may not know any of today's validators. Believing too
+    /// much costs some questions about snapshots, and nothing else.
+    pub fn believed(&self, tip: Height, validators: &ValidatorSet) -> Height {
+        let certain = self.target(tip, validators).map_or(tip, |(height, _)| height);
+        let mut claims: Vec<Height> = self.known().claims.values().copied().collect();
+        claims.sort_unstable_by_key(|claim| std::cmp::Reverse(*claim));
+        // With one peer there is nobody else to ask.
+        let above = match claims.len() {
+            0 | 1 => 0,
+            many => ((many - 1) / 3).max(1),
+        };
+        claims.get(above).copied().unwrap_or(tip).max(certain)
+    }
+
+    /// Tells of every claim from now on, and once at the beginning.
+    pub fn wanted(&self) -> watch::Receiver<()> {
+        let mut wanted = self.shared.wanted.subscribe();
+        wanted.mark_changed();
+        wanted
+    }
+
+    /// An attempt to take over a snapshot has ended.
+    pub fn note_attempt(&self) {
+        self.shared.attempts.send_modify(|attempts| *attempts = attempts.saturating_add(1));
+    }
+
+    /// Completes when the first attempt to take over a snapshot has ended.
+    pub async fn first_attempt(&self) {
+        let mut attempts = self.shared.attempts.subscribe();
+        // The sender is kept as long as this handle.
+        let _ = attempts.wait_for(|attempts| *attempts > 0).await;
+    }
+
+    /// Whether the block after `tip` counts as gone: nobody has it of those who claim newer ones.
+    pub fn is_starved(&self, tip: Height) -> bool {
+        self.known().starving.is_some_and(|starving| {
+            starving.tip == tip
+                && starving.empty_answers >= STARVED_ANSWERS
+                && starving.since.elapsed() >= STARVED_AFTER
+        })
+    }
+
+    /// A peer that claims newer blocks than `tip` does not have the next one.
+    fn note_empty_answer(&self, tip: Height) {
+        let mut known = self.known();
+        let begun = known.starving.filter(|starving| starving.tip == tip);
+        let mut starving = begun.unwrap_or(Starving { tip, since: Instant::now(), empty_answers: 0 });
+        starving.empty_answers = starving.empty_answers.saturating_add(1);
+        known.starving = Some(starving);
+    }
+
+    /// A peer had the next blocks.
+    fn note_fed(&self) {
+        self.known().starving = None;
     }
 
     fn candidates(&self, height: Height) -> Vec<(ValidatorId, Height)> {
@@ -162,11 +223,13 @@ pub async fn ask_for_tips(node: Arc<NodeContext>) {
 
 /// Fetches what peers have and this node lacks, for as long as the node runs.
 pub async fn fetch_blocks(node: Arc<NodeContext>) {
-    let mut shortcut = Shortcut::default();
-    loop {
-        node.sync.shared.wanted.notified().await;
+    let mut wanted = node.sync.wanted();
+    let mut had_head_start = false;
+    while wanted.changed().await.is_ok() {
         loop {
-            shortcut.take_if_worthwhile(&node).await;
+            if !had_head_start {
+                had_head_start = give_head_start(&node).await;
+            }
             let tip = node.agreement.borrow().tip.0;
             let is_member = node.agreement.borrow().is_member;
             // A validator gets the newest blocks by voting; asking for each of them would double its work.
@@ -187,85 +250,17 @@ pub async fn fetch_blocks(node: Arc<NodeContext>) {
             }
             let last = claim.min(tip.plus(BLOCKS));
             match fetch_from(&node, peer, tip.next(), last).await {
-                Ok(()) => shortcut.starving = None,
+                Ok(()) => node.sync.note_fed(),
                 Err(reason) => {
                     debug!(%peer, reason, "blocks could not be fetched");
                     if reason == NOT_HELD {
-                        shortcut.note_empty_answer(tip);
+                        node.sync.note_empty_answer(tip);
                     }
                     node.sync.forget(&peer);
                 }
             }
         }
     }
-}
-
-/// The way past blocks: a snapshot, when so many are missing that it is worthwhile, or when nobody has them any more.
-#[derive(Debug, Default)]
-struct Shortcut {
-    starving: Option<Starving>,
-    /// When it was looked for last.
-    tried: Option<Instant>,
-}
-
-/// Peers claim to be ahead, but none has the next block.
-#[derive(Debug, Clone, Copy)]
-struct Starving {
-    tip: Height,
-    since: Instant,
-    empty_answers: u32,
-}
-
-impl Shortcut {
-    fn note_empty_answer(&mut self, tip: Height) {
-        let begun = self.starving.filter(|starving| starving.tip == tip);
-        let mut starving = begun.unwrap_or(Starving { tip, since: Instant::now(), empty_answers: 0 });
-        starving.empty_answers += 1;
-        self.starving = Some(starving);
-    }
-
-    async fn take_if_worthwhile(&mut self, node: &NodeContext) {
-        let tip = node.agreement.borrow().tip.0;
-        let is_starved = self.starving.is_some_and(|starving| {
-            starving.tip == tip
-                && starving.empty_answers >= STARVED_ANSWERS
-                && starving.since.elapsed() >= STARVED_AFTER
-        });
-        let highest = node.sync.highest().unwrap_or(tip);
-        let worthwhile = least_snapshot(&node.sync_rule, tip, highest);
-        let Some(least) = worthwhile.or(is_starved.then(|| tip.next())) else { return };
-        if self.tried.is_some_and(|tried| tried.elapsed() < SHORTCUT_PAUSE) {
-            return;
-        }
-        self.tried = Some(Instant::now());
-        if node.sync_rule.mode == SyncMode::Blocks {
-            warn!(
-                next = %tip.next(),
-                "no peer has the next block any more, and this node syncs by blocks only; join by an archive node, or set \
-                 sync.mode to \"snapshot\""
-            );
-            return;
-        }
-        match node.state_sync.run(least).await {
-            Ok(height) if node.agreement.borrow().tip.0 >= height => node.state_sync.discard(),
-            Ok(height) => {
-                info!(%height, "the state of a snapshot is ready; the node goes on from there");
-                node.restart.request();
-                std::future::pending::<()>().await;
-            }
-            Err(SyncFailure::NoOffer) => debug!("no peer offers a snapshot that would help"),
-            Err(error) => warn!(%error, "no snapshot was taken over; trying again"),
-        }
-        self.tried = Some(Instant::now());
-    }
-}
-
-/// The lowest height of a snapshot that would help a node at `tip`, which was told of blocks up to `highest`; none when
-/// blocks are the better way.
-fn least_snapshot(rule: &SyncSection, tip: Height, highest: Height) -> Option<Height> {
-    let distance = u64::try_from(rule.snapshot_distance).unwrap_or(u64::MAX);
-    let is_far = rule.mode == SyncMode::Snapshot && highest.distance_above(tip) > distance;
-    is_far.then(|| tip.plus((distance / 2).max(1)))
 }
 
 /// Whether the tip is older than a few idle intervals: then nothing comes by itself.
@@ -329,6 +324,7 @@ async fn hand_over(node: &NodeContext, peer: ValidatorId, block: CommittedBlock)
         Ok(Ok(_)) => {}
         Ok(Err(_)) | Err(_) => return Err("execution did not keep up"),
     }
+    let (header, certificate) = (block.header.clone(), block.certificate.clone());
     if node.inputs.send(DriverInput::Synced(Box::new(block))).await.is_err() {
         return Err("the driver has stopped");
     }
@@ -338,11 +334,43 @@ async fn hand_over(node: &NodeContext, peer: ValidatorId, block: CommittedBlock)
         Ok(Ok(_)) => Ok(()),
         Ok(Err(_)) => Err("the driver has stopped"),
         Err(_) => {
-            warn!(%peer, %height, "a peer's block was not accepted: its certificate does not hold");
-            node.network.report(&peer, Offence::Invalid);
+            let status = node.agreement.borrow().clone();
+            if let Err(error) =
+                check_next(&header, &certificate, status.tip.0, &status.validators, &node.domain)
+            {
+                warn!(%peer, %height, %error, "a peer's block was not accepted: its certificate does not hold");
+                node.network.report(&peer, Offence::Invalid);
+            }
             Err("the block was not accepted")
         }
     }
+}
+
+/// Checks a block as the engine does that has its tip at `tip` and the validators in office. That the engine has not taken
+/// it in time may also be due to this node; only what is refused here is the sender's fault.
+///
+/// # Errors
+/// What proves that no quorum decided this block, where that can be said.
+fn check_next(
+    header: &Header,
+    certificate: &Certificate,
+    tip: Height,
+    validators: &ValidatorSet,
+    domain: &Domain,
+) -> Result<(), TypesError> {
+    if header.height != tip.next() {
+        // The tip has moved, so it is not known whose turn it was.
+        return Ok(());
+    }
+    let content = &certificate.content;
+    let is_of_header = content.kind == VoteKind::Commit
+        && content.height == header.height
+        && content.digest == header.digest()
+        && header.epoch == validators.epoch();
+    if !is_of_header {
+        return Err(TypesError::invalid("commit certificate", "it is of another block or epoch"));
+    }
+    certificate.verify(validators, domain)
 }
 
 #[cfg(test)]
@@ -350,6 +378,7 @@ mod tests {
     use aegis_types::{Epoch, Member};
 
     use super::*;
+    use crate::node::testing::Chain;
 
     fn peer(number: u8) -> ValidatorId {
         ValidatorId([number; 32])
@@ -384,18 +413,57 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_looked_for_when_many_blocks_are_missing_and_hunger_is_counted_at_one_height() {
-        let rule = |mode| SyncSection { mode, snapshot_distance: 100 };
-        let (tip, near, far) = (Height(10), Height(110), Height(111));
-        let snapshot = rule(SyncMode::Snapshot);
-        assert_eq!(least_snapshot(&snapshot, tip, near), None);
-        assert_eq!(least_snapshot(&snapshot, tip, far), Some(Height(60)));
-        assert_eq!(least_snapshot(&rule(SyncMode::Blocks), tip, far), None);
-        let mut shortcut = Shortcut::default();
-        (0..3).for_each(|_| shortcut.note_empty_answer(tip));
-        assert_eq!(shortcut.starving.map(|starving| starving.empty_answers), Some(3));
-        shortcut.note_empty_answer(near);
-        assert_eq!(shortcut.starving.map(|starving| starving.empty_answers), Some(1), "it has moved on");
+    fn hunger_is_counted_at_one_height() {
+        let (sync, tip, near) = (SyncHandle::default(), Height(10), Height(110));
+        let answers = || sync.known().starving.map(|starving| starving.empty_answers);
+        (0..3).for_each(|_| sync.note_empty_answer(tip));
+        assert_eq!(answers(), Some(3));
+        sync.note_empty_answer(near);
+        assert_eq!(answers(), Some(1), "it has moved on");
+        (0..2 * STARVED_ANSWERS).for_each(|_| sync.note_empty_answer(near));
+        assert!(!sync.is_starved(near), "a hiccup is no famine");
+        sync.note_fed();
+        assert_eq!(answers(), None);
+    }
+
+    #[test]
+    fn a_height_that_few_peers_claim_sends_nobody_looking_for_a_snapshot() {
+        let (sync, validators, tip) = (SyncHandle::default(), validators(), Height(10));
+        let believed = || sync.believed(tip, &validators);
+        assert_eq!(believed(), tip);
+        sync.want(Height(50), peer(50));
+        assert_eq!(believed(), Height(50), "there is nobody else");
+        sync.want(Height(u64::MAX), peer(51));
+        assert_eq!(believed(), Height(50));
+        sync.want(Height(40), peer(52));
+        assert_eq!(believed(), Height(50), "two claim it");
+        (53..=56).for_each(|stranger| sync.want(Height(60), peer(stranger)));
+        sync.want(Height(u64::MAX), peer(57));
+        assert_eq!(believed(), Height(60), "two of eight are no third");
+        sync.prove(Height(70));
+        assert_eq!(believed(), Height(70));
+    }
+
+    #[test]
+    fn a_block_that_this_node_is_too_busy_for_is_not_held_against_its_sender() {
+        let mut chain = Chain::new();
+        let mut execution = chain.execution();
+        let block = chain.decide(&mut execution, Vec::new());
+        let (validators, domain) = (&chain.genesis.validators, chain.genesis.domain());
+        let check = |block: &CommittedBlock, tip| {
+            check_next(&block.header, &block.certificate, tip, validators, &domain)
+        };
+        check(&block, Height::ZERO).unwrap();
+        let mut unsigned = block.clone();
+        unsigned.certificate.signatures.clear();
+        let mut of_another = block.clone();
+        of_another.header.timestamp_ms += 1;
+        let mut of_later = block.clone();
+        of_later.header.epoch = Epoch(1);
+        for bad in [unsigned, of_another, of_later] {
+            assert!(check(&bad, Height::ZERO).is_err());
+            check(&bad, Height(7)).expect("where this node stands elsewhere, nothing is proved");
+        }
     }
 
     #[test]

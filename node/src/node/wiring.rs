@@ -27,7 +27,7 @@ use super::executor::Executor;
 use super::mempool::Mempool;
 use super::prune::{Pruner, Retention};
 use super::read_index::{self, ReadIndex, Reader};
-use super::read_only::{Condition, Room, is_disk_trouble};
+use super::read_only::{Condition, Room, is_disk_trouble, is_little_space};
 use super::recovery::{RecoverOptions, Recovered, recover};
 use super::restart::RestartHandle;
 use super::settings::{network_config, rpc_config};
@@ -36,7 +36,7 @@ use super::state_sync::StateSync;
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
-use super::{RunOptions, Started, events, logging, reactions, regain, state_sync, sync};
+use super::{RunOptions, Started, events, logging, reactions, regain, shortcut, state_sync, sync};
 use crate::home::Home;
 
 /// How long the parts and the requests of clients may take to end, side by side.
@@ -103,6 +103,19 @@ enum End {
     Again,
 }
 
+/// Why a node only answers.
+struct Trouble {
+    reason: String,
+    /// Whether the disk is full, and not broken.
+    is_space: bool,
+}
+
+/// Gives back the room of a state that is being fetched; it may be what has filled the disk, and can be fetched again.
+async fn give_up_state_sync(node: Arc<NodeContext>) {
+    node.state_sync.working().await;
+    node.state_sync.discard().await;
+}
+
 /// What lasts from one life of the parts to the next.
 struct Lives {
     setting: Setting,
@@ -120,6 +133,7 @@ impl Lives {
     async fn live(&mut self, recovered: Recovered, shutdown: &CancellationToken) -> anyhow::Result<End> {
         let mut parts = Parts::start(recovered, self.setting.clone(), self.events.clone());
         let node = Arc::downgrade(&parts.node);
+        let working = parts.node.state_sync.working();
         let endpoint = Arc::new(OnceLock::new());
         let data = self.home.data_path();
         let api = Arc::new(Api::new(parts.node.clone(), self.names.clone(), endpoint.clone(), data));
@@ -135,8 +149,9 @@ impl Lives {
                 if let Err(reason) = &outcome
                     && is_disk_trouble(reason)
                 {
-                    let reason = format!("{reason:#}");
-                    outcome = self.only_answer(&mut parts, &mut server, shutdown, reason).await;
+                    let trouble =
+                        Trouble { reason: format!("{reason:#}"), is_space: is_little_space(reason) };
+                    outcome = self.only_answer(&mut parts, &mut server, shutdown, trouble).await;
                 }
                 serving.cancel();
                 interface = Some(server);
@@ -157,7 +172,7 @@ impl Lives {
         let ((), stopped) = tokio::join!(served, parts.stop());
         let outcome = outcome.and_then(|end| stopped.map(|()| end));
         if let Ok(End::Again) = outcome {
-            released(&node).await?;
+            released(&node, working).await?;
         }
         outcome
     }
@@ -194,13 +209,17 @@ impl Lives {
         parts: &mut Parts,
         server: &mut Server,
         shutdown: &CancellationToken,
-        reason: String,
+        trouble: Trouble,
     ) -> anyhow::Result<End> {
+        let Trouble { reason, is_space } = trouble;
         error!(reason, "the disk does not take what must be written: this node only answers until it does");
         parts.node.condition.restrict(reason);
         parts.node.telemetry.read_only.set(1);
         self.room.release_reserve();
         parts.stop_writing().await?;
+        if is_space {
+            parts.tasks.spawn(named("making room", give_up_state_sync(parts.node.clone())));
+        }
         parts.tasks.spawn(named("answers", events::only_answer(parts.node.clone(), self.events.clone())));
         tokio::select! {
             () = shutdown.cancelled() => Ok(End::Over),
@@ -235,9 +254,13 @@ fn server_ended(ended: Result<(), tokio::task::JoinError>) -> anyhow::Error {
     }
 }
 
-/// Waits until nobody uses the stores any more: questions under way hold them a little longer.
-async fn released(node: &Weak<NodeContext>) -> anyhow::Result<()> {
+/// Waits until nobody uses the stores any more: questions under way hold them a little longer, and so does a state that is
+/// being built.
+async fn released(node: &Weak<NodeContext>, working: impl Future<Output = ()>) -> anyhow::Result<()> {
     let deadline = tokio::time::Instant::now() + RELEASE_TIMEOUT;
+    if tokio::time::timeout_at(deadline, working).await.is_err() {
+        bail!("a state that was being built holds the node up; start it again");
+    }
     while node.strong_count() > 0 {
         if tokio::time::Instant::now() > deadline {
             bail!("the node could not start its parts again by itself; start it again");
@@ -420,6 +443,7 @@ impl Parts {
     async fn stop_writing(&mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.tasks.shutdown().await;
+        self.node.state_sync.stop();
         let ending = async {
             for (part, handle) in [("driver", &mut self.driver), ("executor", &mut self.executor)] {
                 if handle.is_finished() {
@@ -439,6 +463,7 @@ impl Parts {
     async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.tasks.shutdown().await;
+        self.node.state_sync.stop();
         let ending = async {
             let driver = if self.driver.is_finished() { None } else { Some((&mut self.driver).await) };
             let executor = if self.executor.is_finished() { None } else { Some((&mut self.executor).await) };
@@ -488,6 +513,7 @@ fn spawn_tasks(
     tasks.spawn(named("reads", read_index::confirm_reads(node.clone(), readers)));
     tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
     tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
+    tasks.spawn(named("snapshots", shortcut::take_snapshots(node.clone())));
     tasks.spawn(named("progress", state_sync::progress::show(node.state_sync.progress.subscribe())));
     tasks
 }

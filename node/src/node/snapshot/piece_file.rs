@@ -37,27 +37,44 @@ pub fn write(path: &Path, piece: &[u8]) -> io::Result<()> {
     fs::rename(&unfinished, path)
 }
 
-/// The part that begins at `offset`, which must be a multiple of [`PART_BYTES`]; empty at the piece's end.
+/// Why a piece, or a part of one, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PieceError {
+    /// It is not what was written.
+    #[error("a snapshot's file is damaged: {0}")]
+    Damaged(&'static str),
+    /// The system refused; what is on disk may be right all the same.
+    #[error("a snapshot's file cannot be read")]
+    Disk(#[from] io::Error),
+}
+
+/// The part that begins at `offset`, which may be anything a peer sends: none where no part begins. A piece that ends with a
+/// whole part, and an empty one, have an empty part at their end.
 ///
 /// # Errors
-/// `InvalidData` when the part is not what was written or the offset is no part's; errors of the disk.
-pub fn read_part(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
-    let part_bytes = PART_BYTES as u64;
+/// See [`PieceError`].
+pub fn read_part(path: &Path, offset: u64) -> Result<Option<Vec<u8>>, PieceError> {
+    let (part_bytes, stride) = (PART_BYTES as u64, STRIDE as u64);
     if !offset.is_multiple_of(part_bytes) {
-        return Err(damaged("no part begins there"));
+        return Ok(None);
     }
     let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start((offset / part_bytes).saturating_mul(STRIDE as u64)))?;
+    let start = (offset / part_bytes).saturating_mul(stride);
+    // At the end, the last part was a whole one, or there is none.
+    if start > file.metadata()?.len() {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
-    file.take(STRIDE as u64).read_to_end(&mut bytes)?;
-    check_part(&bytes).map(<[u8]>::to_vec)
+    file.take(stride).read_to_end(&mut bytes)?;
+    check_part(&bytes).map(|part| Some(part.to_vec()))
 }
 
 /// The whole piece.
 ///
 /// # Errors
 /// As for [`read_part`].
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> Result<Vec<u8>, PieceError> {
     let bytes = fs::read(path)?;
     let mut piece = Vec::with_capacity(bytes.len());
     for stored in bytes.chunks(STRIDE) {
@@ -66,16 +83,12 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(piece)
 }
 
-fn check_part(stored: &[u8]) -> io::Result<&[u8]> {
+fn check_part(stored: &[u8]) -> Result<&[u8], PieceError> {
     if stored.is_empty() {
         return Ok(stored);
     }
-    let (sum, part) = stored.split_at_checked(HASH_BYTES).ok_or_else(|| damaged("it is cut"))?;
-    if checksum(part).0 == sum { Ok(part) } else { Err(damaged("its checksum does not match")) }
-}
-
-fn damaged(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("a snapshot's file is damaged: {reason}"))
+    let (sum, part) = stored.split_at_checked(HASH_BYTES).ok_or(PieceError::Damaged("it is cut"))?;
+    if checksum(part).0 == sum { Ok(part) } else { Err(PieceError::Damaged("its checksum does not match")) }
 }
 
 /// Makes a folder's entries durable.
@@ -97,17 +110,32 @@ mod tests {
         let piece: Vec<u8> = (0..PART_BYTES + 10).map(|number| number as u8).collect();
         write(&path, &piece).unwrap();
         assert_eq!(read(&path).unwrap(), piece);
-        let parts = [0, PART_BYTES].map(|offset| read_part(&path, offset as u64).unwrap());
+        let parts = [0, PART_BYTES].map(|offset| read_part(&path, offset as u64).unwrap().unwrap());
         assert_eq!(parts.concat(), piece);
-        assert!(read_part(&path, 2 * PART_BYTES as u64).unwrap().is_empty());
-        assert!(read_part(&path, 1).is_err());
 
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, &bytes).unwrap();
         assert!(read_part(&path, 0).is_ok());
-        assert_eq!(read_part(&path, PART_BYTES as u64).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert!(read(&path).is_err());
+        assert!(matches!(read_part(&path, PART_BYTES as u64), Err(PieceError::Damaged(_))));
+        assert!(matches!(read(&path), Err(PieceError::Damaged(_))));
+        let absent = folder.path().join("1");
+        assert!(matches!(read_part(&absent, 0), Err(PieceError::Disk(_))), "that is no damage");
+    }
+
+    #[test]
+    fn where_no_part_begins_there_is_nothing_and_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0");
+        let part_bytes = PART_BYTES as u64;
+        write(&path, &vec![1; PART_BYTES + 10]).unwrap();
+        let last_start = u64::MAX / part_bytes * part_bytes;
+        for offset in [1, part_bytes - 1, part_bytes + 1, 2 * part_bytes, 1 << 40, last_start, u64::MAX] {
+            assert!(read_part(&path, offset).unwrap().is_none(), "{offset}");
+        }
+        write(&path, &vec![1; 2 * PART_BYTES]).unwrap();
+        assert!(read_part(&path, 2 * part_bytes).unwrap().unwrap().is_empty(), "whole parts need an end");
+        assert!(read_part(&path, 3 * part_bytes).unwrap().is_none());
     }
 
     #[test]
@@ -116,6 +144,6 @@ mod tests {
         let path = folder.path().join("0");
         write(&path, &[]).unwrap();
         assert!(read(&path).unwrap().is_empty());
-        assert!(read_part(&path, 0).unwrap().is_empty());
+        assert!(read_part(&path, 0).unwrap().unwrap().is_empty());
     }
 }

@@ -1,10 +1,10 @@
 //! What nodes ask each other about snapshots, and what they answer.
 
-use aegis_types::{Epoch, Handover, Hash, Height, TypesError};
+use aegis_types::{Epoch, Handover, Hash, Height, Subtree, TypesError};
 use bytes::Bytes;
 use prost::Oneof;
 
-use super::manifest::Piece;
+use super::manifest::{Manifest, Piece};
 
 /// Most bytes of a piece in one answer. It must get through within a request's time, also on a slow line: 1 MB in 10 s.
 pub const PART_BYTES: usize = 1024 * 1024;
@@ -16,17 +16,15 @@ pub const OFFERS_MAX: usize = 16;
 pub enum SnapshotQuestion {
     /// "Which do you have?"
     Offers,
-    /// "Give me the manifest of the one with this state root."
-    Manifest(Hash),
+    /// "Give me the manifest of this one."
+    Manifest(Offer),
     /// "Give me a part of a piece of it."
     Part {
-        /// The snapshot's state root.
-        root: Hash,
-        /// Level of its chunks, as two snapshots of one state may be cut differently.
-        level: u32,
+        /// Which snapshot.
+        offer: Offer,
         /// Which piece.
         piece: Piece,
-        /// Where in the piece the part begins.
+        /// Where in the piece the part begins: a multiple of [`PART_BYTES`].
         offset: u64,
     },
     /// "Show me who handed over to whom, from this epoch's end on."
@@ -45,31 +43,49 @@ pub enum SnapshotAnswer {
     },
     /// An encoded manifest; none when the snapshot is not held.
     Manifest(Option<Bytes>),
-    /// Bytes of a piece from the offset on; none when the snapshot is not held.
+    /// Bytes of a piece from the offset on; none when the snapshot is not held or no part begins there.
     Part(Option<Bytes>),
     /// Encoded handovers in order, from the first one asked for; none when that epoch has not ended.
     Handovers(Vec<Bytes>),
 }
 
-/// A snapshot that a node claims to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A snapshot that a node claims to have, and its name in questions. Two heights may have one root, and one state may be cut
+/// at two levels: these are different snapshots, with different pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Offer {
     /// Height of its state.
     pub height: Height,
     /// Its state root.
     pub root: Hash,
+    /// Level of its chunks.
+    pub level: u32,
+}
+
+impl Offer {
+    /// The name of the snapshot that a manifest is of.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self { height: manifest.height(), root: manifest.state_root(), level: manifest.level }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireOffer {
+    #[prost(uint64, tag = "1")]
+    height: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    root: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    level: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct WirePart {
-    #[prost(bytes = "vec", tag = "1")]
-    root: Vec<u8>,
-    #[prost(uint32, tag = "2")]
-    level: u32,
+    #[prost(message, optional, tag = "1")]
+    offer: Option<WireOffer>,
     /// The chunk's number plus 1; 0 for the block.
-    #[prost(uint32, tag = "3")]
+    #[prost(uint32, tag = "2")]
     piece: u32,
-    #[prost(uint64, tag = "4")]
+    #[prost(uint64, tag = "3")]
     offset: u64,
 }
 
@@ -80,8 +96,8 @@ struct WireNothing {}
 enum WireQuestion {
     #[prost(message, tag = "1")]
     Offers(WireNothing),
-    #[prost(bytes = "vec", tag = "2")]
-    Manifest(Vec<u8>),
+    #[prost(message, tag = "2")]
+    Manifest(WireOffer),
     #[prost(message, tag = "3")]
     Part(WirePart),
     #[prost(uint64, tag = "4")]
@@ -93,14 +109,6 @@ enum WireQuestion {
 pub struct QuestionMessage {
     #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4")]
     kind: Option<WireQuestion>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct WireOffer {
-    #[prost(uint64, tag = "1")]
-    height: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    root: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -146,18 +154,33 @@ fn missing(what: &'static str) -> TypesError {
     TypesError::invalid(what, "it has no kind that this version knows")
 }
 
-fn state_root(bytes: &[u8]) -> Result<Hash, TypesError> {
-    Hash::from_slice("state root", bytes)
+impl From<&Offer> for WireOffer {
+    fn from(offer: &Offer) -> Self {
+        Self { height: offer.height.0, root: offer.root.0.to_vec(), level: offer.level }
+    }
+}
+
+impl TryFrom<WireOffer> for Offer {
+    type Error = TypesError;
+
+    fn try_from(wire: WireOffer) -> Result<Self, TypesError> {
+        let (level, limit) = (wire.level, Subtree::LEVEL_MAX);
+        if level > limit {
+            let reason = format!("its level is {level}, the highest is {limit}");
+            return Err(TypesError::invalid("snapshot offer", reason));
+        }
+        let root = Hash::from_slice("state root", &wire.root)?;
+        Ok(Self { height: Height(wire.height), root, level })
+    }
 }
 
 impl From<&SnapshotQuestion> for QuestionMessage {
     fn from(question: &SnapshotQuestion) -> Self {
         let kind = match question {
             SnapshotQuestion::Offers => WireQuestion::Offers(WireNothing {}),
-            SnapshotQuestion::Manifest(root) => WireQuestion::Manifest(root.0.to_vec()),
-            SnapshotQuestion::Part { root, level, piece, offset } => WireQuestion::Part(WirePart {
-                root: root.0.to_vec(),
-                level: *level,
+            SnapshotQuestion::Manifest(offer) => WireQuestion::Manifest(offer.into()),
+            SnapshotQuestion::Part { offer, piece, offset } => WireQuestion::Part(WirePart {
+                offer: Some(offer.into()),
                 piece: match piece {
                     Piece::Block => 0,
                     Piece::Chunk(index) => index.saturating_add(1),
@@ -176,10 +199,9 @@ impl TryFrom<QuestionMessage> for SnapshotQuestion {
     fn try_from(message: QuestionMessage) -> Result<Self, TypesError> {
         Ok(match message.kind.ok_or_else(|| missing("question about snapshots"))? {
             WireQuestion::Offers(_) => Self::Offers,
-            WireQuestion::Manifest(root) => Self::Manifest(state_root(&root)?),
+            WireQuestion::Manifest(offer) => Self::Manifest(offer.try_into()?),
             WireQuestion::Part(part) => Self::Part {
-                root: state_root(&part.root)?,
-                level: part.level,
+                offer: part.offer.ok_or_else(|| missing("question about snapshots"))?.try_into()?,
                 piece: part.piece.checked_sub(1).map_or(Piece::Block, Piece::Chunk),
                 offset: part.offset,
             },
@@ -191,13 +213,10 @@ impl TryFrom<QuestionMessage> for SnapshotQuestion {
 impl From<&SnapshotAnswer> for AnswerMessage {
     fn from(answer: &SnapshotAnswer) -> Self {
         let kind = match answer {
-            SnapshotAnswer::Offers { offers, first_block } => {
-                let offer = |offer: &Offer| WireOffer { height: offer.height.0, root: offer.root.0.to_vec() };
-                WireAnswer::Offers(WireOffers {
-                    offers: offers.iter().map(offer).collect(),
-                    first_block: first_block.0,
-                })
-            }
+            SnapshotAnswer::Offers { offers, first_block } => WireAnswer::Offers(WireOffers {
+                offers: offers.iter().map(Into::into).collect(),
+                first_block: first_block.0,
+            }),
             SnapshotAnswer::Manifest(bytes) => WireAnswer::Manifest(WireBytes { bytes: bytes.clone() }),
             SnapshotAnswer::Part(bytes) => WireAnswer::Part(WireBytes { bytes: bytes.clone() }),
             SnapshotAnswer::Handovers(items) => WireAnswer::Handovers(WireItems { items: items.clone() }),
@@ -216,11 +235,8 @@ impl TryFrom<AnswerMessage> for SnapshotAnswer {
         Ok(match message.kind.ok_or_else(|| missing("answer about snapshots"))? {
             WireAnswer::Offers(wire) => {
                 bounded("snapshots", wire.offers.len(), OFFERS_MAX)?;
-                let offer = |offer: WireOffer| {
-                    Ok(Offer { height: Height(offer.height), root: state_root(&offer.root)? })
-                };
                 Self::Offers {
-                    offers: wire.offers.into_iter().map(offer).collect::<Result<_, TypesError>>()?,
+                    offers: wire.offers.into_iter().map(Offer::try_from).collect::<Result<_, _>>()?,
                     first_block: Height(wire.first_block),
                 }
             }
@@ -243,11 +259,11 @@ mod tests {
 
     #[test]
     fn every_question_and_answer_survives_the_wire() {
-        let root = Hash([3; 32]);
-        let part = |piece| SnapshotQuestion::Part { root, level: 4, piece, offset: 9 };
+        let offer = Offer { height: Height(5), root: Hash([3; 32]), level: 4 };
+        let part = |piece| SnapshotQuestion::Part { offer, piece, offset: 9 };
         let questions = [
             SnapshotQuestion::Offers,
-            SnapshotQuestion::Manifest(root),
+            SnapshotQuestion::Manifest(offer),
             part(Piece::Block),
             part(Piece::Chunk(0)),
             part(Piece::Chunk(7)),
@@ -257,10 +273,7 @@ mod tests {
             assert_eq!(SnapshotQuestion::try_from(QuestionMessage::from(&question)).unwrap(), question);
         }
         let answers = [
-            SnapshotAnswer::Offers {
-                offers: vec![Offer { height: Height(5), root }],
-                first_block: Height(1),
-            },
+            SnapshotAnswer::Offers { offers: vec![offer], first_block: Height(1) },
             SnapshotAnswer::Manifest(None),
             SnapshotAnswer::Manifest(Some(Bytes::from_static(b"m"))),
             SnapshotAnswer::Part(Some(Bytes::new())),
@@ -276,11 +289,14 @@ mod tests {
     fn more_than_was_asked_for_is_refused() {
         let part = SnapshotAnswer::Part(Some(vec![0; PART_BYTES + 1].into()));
         assert!(SnapshotAnswer::try_from(AnswerMessage::from(&part)).is_err());
-        let offers = vec![Offer { height: Height(1), root: Hash::ZERO }; OFFERS_MAX + 1];
+        let offer = Offer { height: Height(1), root: Hash::ZERO, level: Subtree::LEVEL_MAX };
+        let offers = vec![offer; OFFERS_MAX + 1];
         let offers = SnapshotAnswer::Offers { offers, first_block: Height(1) };
         assert!(SnapshotAnswer::try_from(AnswerMessage::from(&offers)).is_err());
         let handovers = SnapshotAnswer::Handovers(vec![Bytes::new(); Handover::PAGE_MAX + 1]);
         assert!(SnapshotAnswer::try_from(AnswerMessage::from(&handovers)).is_err());
         assert!(SnapshotQuestion::try_from(QuestionMessage { kind: None }).is_err());
+        let too_high = SnapshotQuestion::Manifest(Offer { level: Subtree::LEVEL_MAX + 1, ..offer });
+        assert!(SnapshotQuestion::try_from(QuestionMessage::from(&too_high)).is_err());
     }
 }

@@ -25,9 +25,10 @@ fn find(node: &NodeContext, question: SnapshotQuestion) -> Option<SnapshotAnswer
             let first_block = node.log.first().unwrap_or(Height(1));
             Some(SnapshotAnswer::Offers { offers, first_block })
         }
-        SnapshotQuestion::Manifest(root) => Some(SnapshotAnswer::Manifest(node.shelf.manifest(&root))),
-        SnapshotQuestion::Part { root, level, piece, offset } => {
-            Some(SnapshotAnswer::Part(node.shelf.part(&root, level, piece, offset)))
+        // The shelf has said what is wrong with the disk. Whoever asked is told "later", and not that it is not held.
+        SnapshotQuestion::Manifest(offer) => node.shelf.manifest(&offer).ok().map(SnapshotAnswer::Manifest),
+        SnapshotQuestion::Part { offer, piece, offset } => {
+            node.shelf.part(&offer, piece, offset).ok().map(SnapshotAnswer::Part)
         }
         SnapshotQuestion::Handovers(from) => {
             match handovers::load(node.kv.as_ref(), from, Handover::PAGE_MAX) {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aegis_types::{Hash, Height};
+use aegis_types::Height;
 use anyhow::Context as _;
 use bytes::Bytes;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::manifest::{Manifest, Piece};
-use super::piece_file;
+use super::piece_file::{self, PieceError};
 use super::question::Offer;
 
 /// Snapshots that are kept: with the last one only, whoever began to fetch the one before would have to start over.
@@ -67,9 +67,10 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 
 #[derive(Debug)]
 struct Held {
-    root: Hash,
-    level: u32,
+    offer: Offer,
     asked: Option<Instant>,
+    /// Whether the disk has refused to read it; said once, as peers may ask often.
+    is_troubled: bool,
 }
 
 /// The snapshots that can be served. Cheap to ask; the lock is never held during a read of the disk.
@@ -154,7 +155,7 @@ impl Shelf {
 
     /// What can be served, and whether the snapshot at a height is among it.
     pub fn offers(&self) -> Vec<Offer> {
-        self.held().iter().map(|(height, held)| Offer { height: *height, root: held.root }).collect()
+        self.held().values().map(|held| held.offer).collect()
     }
 
     /// Whether there is a snapshot of a height.
@@ -162,43 +163,68 @@ impl Shelf {
         self.held().contains_key(&height)
     }
 
-    /// The encoded manifest of the snapshot with a state root.
-    pub fn manifest(&self, root: &Hash) -> Option<Bytes> {
-        let (height, _) = self.find(root)?;
-        self.read(height, &self.folder_of(height).join(MANIFEST), piece_file::read)
+    /// The encoded manifest of a snapshot; none when it is not held.
+    ///
+    /// # Errors
+    /// When the disk cannot be read at the moment.
+    pub fn manifest(&self, offer: &Offer) -> io::Result<Option<Bytes>> {
+        if !self.is_held(offer) {
+            return Ok(None);
+        }
+        let path = self.folder_of(offer.height).join(MANIFEST);
+        self.read(offer, &path, |path| piece_file::read(path).map(Some))
     }
 
-    /// A part of a piece of the snapshot with a state root and level.
-    pub fn part(&self, root: &Hash, level: u32, piece: Piece, offset: u64) -> Option<Bytes> {
-        let (height, _) = self.find(root).filter(|(_, held)| *held == level)?;
-        let path = piece_path(&self.folder_of(height), piece);
-        self.read(height, &path, |path| piece_file::read_part(path, offset))
+    /// A part of a piece of a snapshot; none when it is not held or no part begins there.
+    ///
+    /// # Errors
+    /// When the disk cannot be read at the moment.
+    pub fn part(&self, offer: &Offer, piece: Piece, offset: u64) -> io::Result<Option<Bytes>> {
+        if !self.is_held(offer) {
+            return Ok(None);
+        }
+        let path = piece_path(&self.folder_of(offer.height), piece);
+        self.read(offer, &path, |path| piece_file::read_part(path, offset))
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<Height, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, root: &Hash) -> Option<(Height, u32)> {
+    /// Whether it is held, and notes that somebody wants it.
+    fn is_held(&self, offer: &Offer) -> bool {
         let mut held = self.held();
-        let (height, found) = held.iter_mut().rev().find(|(_, held)| held.root == *root)?;
-        found.asked = Some(Instant::now());
-        Some((*height, found.level))
+        let found = held.get_mut(&offer.height).filter(|held| held.offer == *offer);
+        found.is_some_and(|found| {
+            found.asked = Some(Instant::now());
+            true
+        })
     }
 
+    /// Only what is not as it was written ends the serving of a snapshot: the disk may be well again in a moment.
     fn read(
         &self,
-        height: Height,
+        offer: &Offer,
         path: &Path,
-        read: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
-    ) -> Option<Bytes> {
+        read: impl FnOnce(&Path) -> Result<Option<Vec<u8>>, PieceError>,
+    ) -> io::Result<Option<Bytes>> {
         match read(path) {
-            Ok(bytes) => Some(bytes.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => {
-                warn!(path = %path.display(), %error, "a snapshot cannot be read and is not served any more");
-                self.held().remove(&height);
-                None
+            Ok(bytes) => Ok(bytes.map(Bytes::from)),
+            Err(PieceError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(PieceError::Disk(error)) => {
+                let mut held = self.held();
+                let of_this = held.get_mut(&offer.height).filter(|held| held.offer == *offer);
+                if of_this.is_some_and(|held| !std::mem::replace(&mut held.is_troubled, true)) {
+                    warn!(path = %path.display(), %error, "a snapshot cannot be read at the moment; see the system's log");
+                } else {
+                    debug!(path = %path.display(), %error, "a snapshot cannot be read at the moment");
+                }
+                Err(error)
+            }
+            Err(PieceError::Damaged(reason)) => {
+                warn!(path = %path.display(), reason, "a snapshot is damaged and is not served any more");
+                self.held().retain(|_, held| held.offer != *offer);
+                Ok(None)
             }
         }
     }
@@ -206,14 +232,13 @@ impl Shelf {
     fn admit(&self, height: Height) -> anyhow::Result<()> {
         let manifest = read_manifest(&self.folder_of(height))?;
         anyhow::ensure!(manifest.height() == height, "it is of height {}", manifest.height());
-        let held = Held { root: manifest.state_root(), level: manifest.level, asked: None };
+        let held = Held { offer: Offer::of(&manifest), asked: None, is_troubled: false };
         self.held().insert(height, held);
         Ok(())
     }
 
-    /// Deletes the oldest snapshots beyond those to keep.
+    /// Lets go of the oldest snapshots beyond those to keep, and deletes whatever is not served any more.
     fn retire(&self) {
-        let mut retired = Vec::new();
         {
             let mut held = self.held();
             while held.len() > KEPT {
@@ -226,14 +251,28 @@ impl Shelf {
                     .next();
                 let Some(old) = old else { break };
                 held.remove(&old);
-                retired.push(old);
             }
         }
-        for height in retired {
+        let unheld = match self.unheld() {
+            Ok(unheld) => unheld,
+            Err(error) => return warn!(%error, "the snapshots that are not needed cannot be found"),
+        };
+        for height in unheld {
             match self.discard(&self.folder_of(height)) {
-                Ok(()) => info!(%height, "deleted an old snapshot"),
+                Ok(()) => info!(%height, "deleted a snapshot that is not served any more"),
                 Err(error) => warn!(%height, %error, "an old snapshot cannot be deleted"),
             }
         }
+    }
+
+    /// The heights that have a folder and are not held: old ones, and those found damaged.
+    fn unheld(&self) -> io::Result<Vec<Height>> {
+        let mut unheld = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let height = name.to_str().and_then(|name| name.parse().ok()).map(Height);
+            unheld.extend(height.filter(|height| !self.has(*height)));
+        }
+        Ok(unheld)
     }
 }

@@ -17,8 +17,12 @@ const BUSY_TRIES: usize = 150;
 /// Why there is no usable answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// None came; it may be the network's fault.
-    Silence,
+    /// None came in time: the peer is silent, or a line is slow, which may be our own.
+    Timeout,
+    /// The peer asks for it later, being busy, or this node has too many questions open. It says nothing about the peer.
+    Later,
+    /// There is no connection.
+    Gone,
     /// Something else than was asked for came. The peer has been reported.
     Nonsense,
 }
@@ -40,7 +44,11 @@ pub async fn ask(
             Err(RequestError::TooLarge { .. }) => return Err(NoAnswer::Nonsense),
             Err(error) => {
                 debug!(%peer, %error, "a question about snapshots was not answered");
-                return Err(NoAnswer::Silence);
+                return Err(match error {
+                    RequestError::Timeout => NoAnswer::Timeout,
+                    RequestError::Refused => NoAnswer::Later,
+                    _ => NoAnswer::Gone,
+                });
             }
             Ok(answer) => {
                 return match Answer::decode(answer) {
@@ -50,7 +58,7 @@ pub async fn ask(
             }
         }
     }
-    Err(NoAnswer::Silence)
+    Err(NoAnswer::Later)
 }
 
 /// Reports a peer for an answer to another question than was asked.

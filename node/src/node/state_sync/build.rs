@@ -3,9 +3,6 @@
 //! What a node computes from blocks beside agreed state (indexes) is made from the state where it can be: the validator
 //! sets and handovers, the votes that are known to it. The history before the snapshot is not on such a node.
 
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use aegis_consensus::{EpochContext, NextEpoch};
@@ -15,10 +12,11 @@ use aegis_store::{CommittedLog, KvStore, Op, SegmentOptions, SledKv, Table};
 use aegis_types::{BlockKind, CertifiedHeader, Genesis, Handover, Hash, Height};
 use anyhow::{Context as _, ensure};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::chain;
 use super::progress::Progress;
-use super::settle::Incoming;
+use super::settle::{Incoming, remove};
 use crate::node::snapshot::chunk::Entries;
 use crate::node::snapshot::manifest::{Manifest, Piece};
 use crate::node::snapshot::piece_file;
@@ -39,25 +37,27 @@ pub struct Build<'a> {
     pub cache_bytes: u64,
     pub log_segment_bytes: u64,
     pub progress: &'a watch::Sender<Option<Progress>>,
+    /// Ends the building when the node ends.
+    pub stop: &'a CancellationToken,
 }
 
 impl Build<'_> {
     /// Builds both, durably, and announces them for the exchange.
     ///
     /// # Errors
-    /// When a store fails, or the state as a whole is not the certified one.
+    /// When a store fails, the node stops, or the state as a whole is not the certified one.
     pub fn run(&self) -> anyhow::Result<()> {
+        // It vouches for what is deleted now.
+        self.incoming.withdraw()?;
         for folder in [self.incoming.kv(), self.incoming.log()] {
-            match fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
+            remove(&folder)?;
         }
         let total = self.manifest.total_bytes();
         let progress = Progress::begin(self.manifest.height(), SnapshotPhase::Building, 0, total);
         self.progress.send_replace(Some(progress));
         let kv: Arc<dyn KvStore> = Arc::new(SledKv::open(&self.incoming.kv(), self.cache_bytes)?);
         self.write_state(kv.as_ref())?;
+        self.check_stop()?;
         let ledger = Ledger::open(self.genesis, &StateView(kv.as_ref()))?;
         let (computed, certified) = (ledger.root(), self.manifest.state_root());
         ensure!(
@@ -67,13 +67,20 @@ impl Build<'_> {
         self.write_rows(kv.as_ref(), &ledger)?;
         kv.flush()?;
         self.write_log()?;
+        self.check_stop()?;
         self.incoming.announce()?;
+        Ok(())
+    }
+
+    fn check_stop(&self) -> anyhow::Result<()> {
+        ensure!(!self.stop.is_cancelled(), "the node stops");
         Ok(())
     }
 
     fn write_state(&self, kv: &dyn KvStore) -> anyhow::Result<()> {
         for piece in self.manifest.pieces() {
             let Piece::Chunk(_) = piece else { continue };
+            self.check_stop()?;
             let chunk = piece_file::read(&piece_path(&self.incoming.pieces(), piece))?;
             let (mut ops, mut bytes) = (Vec::new(), 0);
             for entry in Entries::of(&chunk) {
@@ -168,16 +175,5 @@ fn handover_of(block: &CertifiedHeader, ledger: &Ledger) -> Vec<Op> {
             vec![handovers::row(&Handover { block: block.clone(), next }), validators]
         }
         BlockKind::Normal | BlockKind::Closing => Vec::new(),
-    }
-}
-
-/// Deletes what was collected of another snapshot.
-///
-/// # Errors
-/// Errors of the disk.
-pub fn discard(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -23,6 +23,7 @@ pub struct Chain {
     path: PathBuf,
     file: File,
     domain: Domain,
+    genesis_set: ValidatorSet,
     sets: BTreeMap<Epoch, ValidatorSet>,
     newest: ValidatorSet,
 }
@@ -37,7 +38,8 @@ impl Chain {
         let file = options.create(true).append(true).mode(FILE_MODE).open(&path)?;
         let newest = genesis.validators.clone();
         let sets = BTreeMap::from([(newest.epoch(), newest.clone())]);
-        let mut chain = Self { path, file, domain: genesis.domain(), sets, newest };
+        let (domain, genesis_set) = (genesis.domain(), newest.clone());
+        let mut chain = Self { path, file, domain, genesis_set, sets, newest };
         let mut reader = reader(&chain.path)?;
         let mut kept = 0;
         while let Some((handover, bytes)) = read_next(&mut reader) {
@@ -55,9 +57,25 @@ impl Chain {
         self.newest.epoch()
     }
 
-    /// The validator sets of the newest epochs.
-    pub fn sets(&self) -> &BTreeMap<Epoch, ValidatorSet> {
-        &self.sets
+    /// The validator sets of some epochs. Those that are not held any more are read from the file, which was verified; an
+    /// epoch that the chain has not reached is left out.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub fn sets_of(&self, epochs: [Epoch; 2]) -> anyhow::Result<BTreeMap<Epoch, ValidatorSet>> {
+        let held = epochs.iter().filter_map(|epoch| Some((*epoch, self.sets.get(epoch)?.clone())));
+        let mut found: BTreeMap<Epoch, ValidatorSet> = held.collect();
+        let is_passed = |epoch: &Epoch| *epoch <= self.epoch();
+        if epochs.iter().filter(|epoch| is_passed(epoch)).any(|epoch| !found.contains_key(epoch)) {
+            let genesis = &self.genesis_set;
+            found.extend(epochs.contains(&genesis.epoch()).then(|| (genesis.epoch(), genesis.clone())));
+            for_each(&self.path, |handover| {
+                let next = handover.next;
+                found.extend(epochs.contains(&next.epoch()).then_some((next.epoch(), next)));
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     /// Takes the next handover, if it follows.
@@ -128,4 +146,49 @@ fn read_next(reader: &mut BufReader<File>) -> Option<(Handover, u64)> {
     let mut encoding = vec![0; length];
     reader.read_exact(&mut encoding).ok()?;
     Some((Handover::decode(&encoding).ok()?, (LENGTH_BYTES + length) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{BlockKind, CertifiedHeader, Vote};
+
+    use super::*;
+    use crate::node::testing::Chain as Blocks;
+
+    /// The handover that ends an epoch of the test network to a set of the same one validator.
+    fn handover(blocks: &Blocks, template: &CertifiedHeader, set: &ValidatorSet) -> Handover {
+        let next = ValidatorSet::new(set.epoch().next(), set.members().to_vec()).unwrap();
+        let mut block = template.clone();
+        block.header.epoch = set.epoch();
+        block.header.validators_hash = set.hash();
+        block.header.kind = BlockKind::Handover { next_validators_hash: next.hash() };
+        block.certificate.content.epoch = set.epoch();
+        block.certificate.content.digest = block.header.digest();
+        let vote = Vote::sign(block.certificate.content, &blocks.key, &blocks.genesis.domain());
+        block.certificate.signatures = vec![(0, vote.signature)];
+        Handover { block, next }
+    }
+
+    #[test]
+    fn the_validators_of_an_epoch_long_gone_are_found_and_those_of_none_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("handovers");
+        let mut blocks = Blocks::new();
+        let block = blocks.add(10, Vec::new());
+        let template = CertifiedHeader { header: block.header, certificate: block.certificate };
+        let mut chain = Chain::open(path.clone(), &blocks.genesis).unwrap();
+        let last = SETS_HELD as u64 + 20;
+        while chain.epoch() < Epoch(last) {
+            let next = handover(&blocks, &template, &chain.newest);
+            chain.push(&next).unwrap().unwrap();
+        }
+        for chain in [chain, Chain::open(path, &blocks.genesis).unwrap()] {
+            for epochs in [[Epoch(0), Epoch(1)], [Epoch(3), Epoch(last)], [Epoch(last - 1), Epoch(last)]] {
+                let sets = chain.sets_of(epochs).unwrap();
+                assert_eq!(sets.keys().copied().collect::<Vec<_>>(), epochs);
+                assert!(sets.iter().all(|(epoch, set)| set.epoch() == *epoch));
+            }
+            assert!(chain.sets_of([Epoch(last + 1); 2]).unwrap().is_empty());
+        }
+    }
 }

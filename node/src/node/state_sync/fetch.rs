@@ -1,13 +1,14 @@
 //! Fetches the pieces of one snapshot from many peers at once, and verifies each when it arrives.
 //!
-//! A piece comes from one peer, part by part; another piece from another. The last ones are asked of several. The claimed lengths in a manifest serve for
-//! progress only: a piece ends where its peer says so, within the bounds of any piece, and is then right or not. So a manifest
-//! with wrong lengths cannot make an honest peer look like a liar.
+//! A piece comes from one peer, part by part; another piece from another. The last ones are asked of several. The claimed
+//! lengths in a manifest serve for progress only: a piece ends where its peer says so, within the bounds of any piece, and
+//! is then right or not. So a manifest with wrong lengths cannot make an honest peer look like a liar, nor a pace too slow.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use aegis_p2p::{Network, Offence};
 use aegis_rpc::api::SnapshotPhase;
@@ -17,31 +18,23 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::asking::{NoAnswer, ask, nonsense};
+use super::pace::Pace;
 use super::progress::Progress;
+use super::sources::{Miss, Sources};
 use super::sync::SyncFailure;
 use crate::node::snapshot::chunk::{self, CHUNK_BYTES_MAX};
 use crate::node::snapshot::manifest::{Manifest, Piece};
 use crate::node::snapshot::piece_file;
-use crate::node::snapshot::question::{PART_BYTES, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
 use crate::node::snapshot::shelf::piece_path;
 
-/// Pieces under way with one peer: half of the requests that it serves, so that other questions get through.
-const PIECES_PER_PEER: usize = 2;
-/// Peers that a snapshot is fetched from. With as many pieces under way as all of them may have, slow ones cannot take the
-/// others' places; more would use up the questions that this node may have open.
-pub const SOURCES_MAX: usize = 24;
 /// A piece that grows beyond this waits until it is the only such one: ordinary chunks have half of it, and a peer that
 /// sends endless data must not fill the memory with several pieces at once.
 const ORDINARY_BYTES: usize = 2 * 1024 * 1024;
-/// A peer that leaves so many pieces unanswered is not asked again in this attempt.
-const SILENCES_MAX: u32 = 3;
-/// Within this time at least [`RATE_MIN`] bytes a second must be verified, or the snapshot is given up for another one: whoever
-/// has a snapshot that nobody else has could otherwise hold a newcomer up for ever.
-const RATE_WINDOW: Duration = Duration::from_secs(60);
-const RATE_MIN: u64 = 16 * 1024;
 
 /// One snapshot that is being fetched.
 pub struct Fetch<'a> {
@@ -50,13 +43,16 @@ pub struct Fetch<'a> {
     /// Where its pieces are kept.
     pub folder: PathBuf,
     pub progress: &'a watch::Sender<Option<Progress>>,
+    /// What works away from the asynchronous threads.
+    pub work: &'a TaskTracker,
 }
 
 /// Why a piece did not come.
 enum NoPiece {
     /// The peer does not have the snapshot, or says so.
     NotHeld,
-    Silence,
+    /// Nothing came, which need not be the peer's fault.
+    Missed(Miss),
     /// The peer sent something wrong, for this reason.
     Wrong(String),
     /// This node failed.
@@ -65,47 +61,63 @@ enum NoPiece {
 
 type Fetched = (ValidatorId, Piece, Result<u64, NoPiece>);
 
-#[derive(Debug, Default)]
-struct Source {
-    under_way: usize,
-    silences: u32,
-    /// Cancelled when it is not asked again in this attempt: what it still sends is not waited for.
-    out: CancellationToken,
+/// What all pieces under way share.
+struct Shared {
+    large: Semaphore,
+    /// Bytes of parts that have arrived, right or not.
+    arrived: AtomicU64,
 }
 
 impl Fetch<'_> {
-    /// Fetches what is missing. Pieces of earlier attempts that are still right are kept.
+    /// Fetches what is missing. Pieces of earlier attempts that are still right are kept. The first of `peers` are asked
+    /// first; who was asked in vain is added to `useless`.
     ///
     /// # Errors
     /// When no peer is left that sends right pieces in useful time, or this node's disk fails.
-    pub async fn run(&self, peers: &[ValidatorId]) -> Result<(), SyncFailure> {
+    pub async fn run(
+        &self,
+        peers: &[ValidatorId],
+        useless: &mut Vec<ValidatorId>,
+    ) -> Result<(), SyncFailure> {
+        let mut sources = Sources::of(peers);
+        let outcome = self.fetch_from_all(&mut sources).await;
+        useless.extend(sources.useless());
+        outcome
+    }
+
+    async fn fetch_from_all(&self, sources: &mut Sources) -> Result<(), SyncFailure> {
         let (missing, kept_bytes) = self.missing().await?;
         let (height, total) = (self.manifest.height(), self.manifest.total_bytes());
         let progress = Progress::begin(height, SnapshotPhase::Fetching, kept_bytes, total);
         self.progress.send_replace(Some(progress));
-        let large = Semaphore::new(1);
+        let shared = Shared { large: Semaphore::new(1), arrived: AtomicU64::new(0) };
+        let pieces = self.manifest.pieces().count();
+        let mut pace = Pace::begin(pieces, pieces.saturating_sub(missing.len()), kept_bytes, Instant::now());
         let mut open = Open { missing, asked: BTreeMap::new() };
-        let mut sources: BTreeMap<ValidatorId, Source> =
-            peers.iter().take(SOURCES_MAX).map(|peer| (*peer, Source::default())).collect();
         let mut under_way: FuturesUnordered<BoxFuture<'_, Fetched>> = FuturesUnordered::new();
-        let mut pace = Pace::new();
         while !open.is_empty() {
-            while let Some((peer, piece)) = open.assign(&sources) {
-                let source = sources.entry(peer).or_default();
-                source.under_way += 1;
-                under_way.push(Box::pin(self.fetch(peer, piece, source.out.clone(), &large)));
+            if sources.is_exhausted() {
+                return Err(SyncFailure::NoSource);
             }
-            let fetched = tokio::select! {
-                fetched = under_way.next() => fetched,
-                () = tokio::time::sleep_until(pace.deadline.into()) => {
-                    pace.check()?;
+            while let Some((peer, piece)) = open.assign(&sources.ready(Instant::now())) {
+                let out = sources.begin(&peer);
+                under_way.push(Box::pin(self.fetch(peer, piece, out, &shared)));
+            }
+            let wake = sources.next_rested().map_or(pace.deadline(), |rested| rested.min(pace.deadline()));
+            let (peer, piece, result) = tokio::select! {
+                Some(fetched) = under_way.next() => fetched,
+                () = tokio::time::sleep_until(wake.into()) => {
+                    sources.wake(Instant::now());
+                    if !pace.is_useful(shared.arrived.load(Ordering::Relaxed), Instant::now()) {
+                        return Err(SyncFailure::TooSlow);
+                    }
                     continue;
                 }
             };
-            let Some((peer, piece, result)) = fetched else { return Err(SyncFailure::NoSource) };
-            match self.judge(peer, piece, result, &mut sources)? {
+            sources.end(&peer);
+            match self.judge(peer, piece, result, sources)? {
                 Some(bytes) if open.close(&piece) => {
-                    pace.bytes += bytes;
+                    pace.note_verified(bytes, Instant::now());
                     self.progress.send_modify(|progress| {
                         if let Some(progress) = progress {
                             progress.done_bytes += bytes;
@@ -125,28 +137,23 @@ impl Fetch<'_> {
         peer: ValidatorId,
         piece: Piece,
         result: Result<u64, NoPiece>,
-        sources: &mut BTreeMap<ValidatorId, Source>,
+        sources: &mut Sources,
     ) -> Result<Option<u64>, SyncFailure> {
-        let source = sources.entry(peer).or_default();
-        source.under_way = source.under_way.saturating_sub(1);
         match result {
             Ok(bytes) => {
-                source.silences = 0;
+                sources.note_delivered(&peer);
                 return Ok(Some(bytes));
             }
             Err(NoPiece::Failed(error)) => return Err(SyncFailure::Failed(error)),
-            Err(NoPiece::Silence) => {
-                source.silences += 1;
-                if source.silences >= SILENCES_MAX {
-                    debug!(%peer, "a peer does not send its snapshot");
-                    source.out.cancel();
-                }
+            Err(NoPiece::Missed(miss)) => {
+                debug!(%peer, ?piece, ?miss, "a piece of a snapshot did not come");
+                sources.note_missed(&peer, miss, Instant::now());
             }
-            Err(NoPiece::NotHeld) => source.out.cancel(),
+            Err(NoPiece::NotHeld) => sources.drop_out(&peer),
             Err(NoPiece::Wrong(reason)) => {
                 warn!(%peer, ?piece, reason, "a peer sent a wrong piece of a snapshot and is not asked again");
                 self.network.report(&peer, Offence::Invalid);
-                source.out.cancel();
+                sources.drop_out(&peer);
             }
         }
         Ok(None)
@@ -155,7 +162,7 @@ impl Fetch<'_> {
     /// What is not on disk yet, and the bytes that are.
     async fn missing(&self) -> Result<(VecDeque<Piece>, u64), SyncFailure> {
         let (manifest, folder) = (self.manifest.clone(), self.folder.clone());
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = self.work.spawn_blocking(move || {
             let (mut missing, mut kept_bytes) = (VecDeque::new(), 0_u64);
             for piece in manifest.pieces() {
                 match piece_file::read(&piece_path(&folder, piece)) {
@@ -175,16 +182,16 @@ impl Fetch<'_> {
         peer: ValidatorId,
         piece: Piece,
         out: CancellationToken,
-        large: &Semaphore,
+        shared: &Shared,
     ) -> Fetched {
         let result = tokio::select! {
-            result = self.fetch_from(peer, piece, large) => result,
+            result = self.fetch_from(peer, piece, shared) => result,
             () = out.cancelled() => Err(NoPiece::NotHeld),
         };
         (peer, piece, result)
     }
 
-    async fn fetch_from(&self, peer: ValidatorId, piece: Piece, large: &Semaphore) -> Result<u64, NoPiece> {
+    async fn fetch_from(&self, peer: ValidatorId, piece: Piece, shared: &Shared) -> Result<u64, NoPiece> {
         let limit = match piece {
             Piece::Chunk(_) => CHUNK_BYTES_MAX,
             Piece::Block => Limits::COMMITTED_BLOCK_BYTES as u64,
@@ -193,9 +200,10 @@ impl Fetch<'_> {
         let mut bytes: Vec<u8> = Vec::new();
         loop {
             if bytes.len() >= ORDINARY_BYTES && only_large.is_none() {
-                only_large = Some(large.acquire().await.map_err(|error| NoPiece::Failed(error.into()))?);
+                let acquired = shared.large.acquire().await;
+                only_large = Some(acquired.map_err(|error| NoPiece::Failed(error.into()))?);
             }
-            let part = self.ask_part(&peer, piece, bytes.len() as u64).await?;
+            let part = self.ask_part(&peer, piece, bytes.len() as u64, &shared.arrived).await?;
             bytes.extend_from_slice(&part);
             if bytes.len() as u64 > limit {
                 return Err(NoPiece::Wrong(format!("it has more than {limit} bytes")));
@@ -214,7 +222,7 @@ impl Fetch<'_> {
             }
         }
         let (manifest, path) = (self.manifest.clone(), piece_path(&self.folder, piece));
-        let kept = tokio::task::spawn_blocking(move || {
+        let kept = self.work.spawn_blocking(move || {
             check(&manifest, piece, &bytes).map_err(|error| NoPiece::Wrong(error.to_string()))?;
             piece_file::write(&path, &bytes).map_err(|error| NoPiece::Failed(error.into()))?;
             Ok(bytes.len() as u64)
@@ -222,17 +230,32 @@ impl Fetch<'_> {
         kept.await.map_err(|error| NoPiece::Failed(error.into()))?
     }
 
-    async fn ask_part(&self, peer: &ValidatorId, piece: Piece, offset: u64) -> Result<bytes::Bytes, NoPiece> {
-        let (root, level) = (self.manifest.state_root(), self.manifest.level);
-        let question = SnapshotQuestion::Part { root, level, piece, offset };
+    async fn ask_part(
+        &self,
+        peer: &ValidatorId,
+        piece: Piece,
+        offset: u64,
+        arrived: &AtomicU64,
+    ) -> Result<bytes::Bytes, NoPiece> {
+        let question = SnapshotQuestion::Part { offer: Offer::of(&self.manifest), piece, offset };
+        let (asked, before) = (Instant::now(), arrived.load(Ordering::Relaxed));
         match ask(self.network, peer, question).await {
-            Ok(SnapshotAnswer::Part(part)) => part.ok_or(NoPiece::NotHeld),
+            Ok(SnapshotAnswer::Part(part)) => {
+                let part = part.ok_or(NoPiece::NotHeld)?;
+                arrived.fetch_add(part.len() as u64, Ordering::Relaxed);
+                Ok(part)
+            }
             Ok(_) => {
                 nonsense(self.network, peer);
                 Err(NoPiece::Wrong("it is no part of a piece".to_owned()))
             }
             Err(NoAnswer::Nonsense) => Err(NoPiece::Wrong("it cannot be read".to_owned())),
-            Err(NoAnswer::Silence) => Err(NoPiece::Silence),
+            Err(NoAnswer::Timeout) => {
+                let others_came = arrived.load(Ordering::Relaxed) > before;
+                Err(NoPiece::Missed(Miss::Timeout { asked, others_came }))
+            }
+            Err(NoAnswer::Later) => Err(NoPiece::Missed(Miss::Later)),
+            Err(NoAnswer::Gone) => Err(NoPiece::Missed(Miss::Gone)),
         }
     }
 }
@@ -273,19 +296,16 @@ impl Open {
         self.missing.is_empty() && self.asked.is_empty()
     }
 
-    /// The next piece to ask for, and whom: the source with the fewest pieces under way. When all are under way, an idle source
-    /// is asked for one that is with others, so that nobody can hold up the rest by being slow.
-    fn assign(&mut self, sources: &BTreeMap<ValidatorId, Source>) -> Option<(ValidatorId, Piece)> {
-        let has_room = |source: &Source| !source.out.is_cancelled() && source.under_way < PIECES_PER_PEER;
-        let mut idle: Vec<_> = sources.iter().filter(|(_, source)| has_room(source)).collect();
-        idle.sort_by_key(|(_, source)| source.under_way);
-        if let Some((peer, _)) = idle.first()
+    /// The next piece to ask for, and whom of those who are ready: the first of them. When all pieces are under way, one is
+    /// asked for that is with others, so that nobody can hold up the rest by being slow.
+    fn assign(&mut self, ready: &[ValidatorId]) -> Option<(ValidatorId, Piece)> {
+        if let Some(peer) = ready.first()
             && let Some(piece) = self.missing.pop_front()
         {
-            self.asked.insert(piece, vec![**peer]);
-            return Some((**peer, piece));
+            self.asked.insert(piece, vec![*peer]);
+            return Some((*peer, piece));
         }
-        for (peer, _) in idle {
+        for peer in ready {
             let with_another = |(_, asked): &(&Piece, &mut Vec<ValidatorId>)| !asked.contains(peer);
             if let Some((piece, asked)) = self.asked.iter_mut().find(with_another) {
                 asked.push(*peer);
@@ -309,26 +329,5 @@ impl Open {
                 self.missing.push_back(piece);
             }
         }
-    }
-}
-
-/// Whether pieces come in useful time.
-struct Pace {
-    bytes: u64,
-    deadline: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { bytes: 0, deadline: Instant::now() + RATE_WINDOW }
-    }
-
-    /// Called at the deadline.
-    fn check(&mut self) -> Result<(), SyncFailure> {
-        if self.bytes < RATE_MIN * RATE_WINDOW.as_secs() {
-            return Err(SyncFailure::TooSlow);
-        }
-        *self = Self::new();
-        Ok(())
     }
 }

@@ -19,6 +19,7 @@ const READY: &str = "ready";
 const KV: &str = "kv";
 const LOG: &str = "clog";
 const PIECES: &str = "pieces";
+const OTHER_PIECES: &str = "pieces.other";
 /// What the old folders are called until they are deleted.
 const REPLACED: &str = "replaced";
 
@@ -42,6 +43,11 @@ impl Incoming {
     /// The snapshot's pieces and manifest.
     pub fn pieces(&self) -> PathBuf {
         self.folder.join(PIECES)
+    }
+
+    /// The pieces of another snapshot that was begun.
+    pub fn other_pieces(&self) -> PathBuf {
+        self.folder.join(OTHER_PIECES)
     }
 
     /// The handovers.
@@ -71,32 +77,50 @@ impl Incoming {
         sync_folder(&self.folder)
     }
 
+    /// Takes the announcement back, durably. Comes before anything that it vouches for is changed: a crash in between would
+    /// otherwise make the next start put half of it in place.
+    ///
+    /// # Errors
+    /// Errors of the disk.
+    pub fn withdraw(&self) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(READY)) {
+            Ok(()) => sync_folder(&self.folder),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes everything, the announcement first.
+    ///
+    /// # Errors
+    /// Errors of the disk; the announcement is gone unless it is the one that could not be deleted.
+    pub fn discard(&self) -> io::Result<()> {
+        self.withdraw()?;
+        remove(&self.folder)
+    }
+
     /// Whether everything is built and waits for the exchange.
     pub fn is_ready(&self) -> bool {
         self.folder.join(READY).exists()
     }
 }
 
-/// Completes an exchange that was announced; does nothing otherwise. Nobody may have the stores open.
+/// Completes an exchange that was announced; otherwise only deletes what an earlier one has left. Nobody may have the
+/// stores open.
 ///
 /// # Errors
 /// Errors of the disk; calling it again goes on.
 pub fn settle(data_dir: &DataDir, shelf: &Shelf) -> anyhow::Result<()> {
     let incoming = Incoming::new(shelf.incoming());
     if !incoming.is_ready() {
-        return Ok(());
+        return remove_replaced(data_dir).context("what the synced state has replaced cannot be deleted");
     }
     let exchange = || -> anyhow::Result<()> {
         replace(&data_dir.kv_dir(), &incoming.kv())?;
         replace(&data_dir.log_dir(), &incoming.log())?;
         keep_pieces(&incoming, shelf);
-        fs::remove_file(incoming.folder().join(READY))?;
-        sync_folder(incoming.folder())?;
-        fs::remove_dir_all(incoming.folder())?;
-        for old in [data_dir.kv_dir(), data_dir.log_dir()] {
-            remove(&replaced(&old))?;
-        }
-        Ok(())
+        incoming.discard()?;
+        Ok(remove_replaced(data_dir)?)
     };
     exchange().with_context(|| {
         format!(
@@ -134,11 +158,22 @@ fn replace(place: &Path, new: &Path) -> io::Result<()> {
     }
 }
 
+fn remove_replaced(data_dir: &DataDir) -> io::Result<()> {
+    for old in [data_dir.kv_dir(), data_dir.log_dir()] {
+        remove(&replaced(&old))?;
+    }
+    Ok(())
+}
+
 fn replaced(place: &Path) -> PathBuf {
     place.with_extension(REPLACED)
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+/// Deletes a folder, if it is there.
+///
+/// # Errors
+/// Errors of the disk.
+pub fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -193,6 +228,33 @@ mod tests {
         settle(&data_dir, &shelf).unwrap();
         assert_eq!(names(&data_dir.kv_dir()), ["old"]);
         assert!(shelf.incoming().exists());
+    }
+
+    #[test]
+    fn what_an_interrupted_exchange_has_left_is_deleted_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data_dir, shelf) = prepare(folder.path());
+        let incoming = Incoming::new(shelf.incoming());
+        incoming.announce().unwrap();
+        replace(&data_dir.kv_dir(), &incoming.kv()).unwrap();
+        replace(&data_dir.log_dir(), &incoming.log()).unwrap();
+        incoming.discard().unwrap();
+        assert!(replaced(&data_dir.kv_dir()).exists() && replaced(&data_dir.log_dir()).exists());
+        settle(&data_dir, &shelf).unwrap();
+        assert_settled(&data_dir, &shelf);
+    }
+
+    #[test]
+    fn an_announcement_that_was_taken_back_counts_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data_dir, shelf) = prepare(folder.path());
+        let incoming = Incoming::new(shelf.incoming());
+        incoming.announce().unwrap();
+        incoming.withdraw().unwrap();
+        assert!(!incoming.is_ready());
+        settle(&data_dir, &shelf).unwrap();
+        assert_eq!(names(&data_dir.kv_dir()), ["old"]);
+        incoming.withdraw().unwrap();
     }
 
     #[test]

@@ -1,29 +1,29 @@
 //! Which snapshot is fetched, from whom, and what happens when that fails.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aegis_p2p::{Network, Offence};
-use aegis_types::{Canonical as _, Epoch, Genesis, Handover, Hash, Height, ValidatorId};
+use aegis_types::{Genesis, Height, ValidatorId};
 use futures::future::join_all;
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
 
-use super::asking::{NoAnswer, ask, nonsense};
-use super::build::{Build, discard};
-use super::chain::Chain;
-use super::fetch::{Fetch, SOURCES_MAX};
+use super::asking::{ask, nonsense};
+use super::begun;
+use super::build::Build;
+use super::candidates::{Candidate, Experience};
+use super::fetch::Fetch;
+use super::following::Following;
 use super::progress::Progress;
 use super::settle::Incoming;
+use super::sources::SOURCES_MAX;
 use crate::node::snapshot::manifest::Manifest;
-use crate::node::snapshot::question::{SnapshotAnswer, SnapshotQuestion};
-use crate::node::snapshot::shelf::{make_folder, read_manifest, write_manifest};
-
-/// Snapshots remembered for having come too slowly; each took a minute to find out.
-const SLOW_MAX: usize = 64;
-/// Snapshots tried before giving up for a while.
-const TRIED_MAX: usize = 8;
+use crate::node::snapshot::question::{Offer, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::shelf::make_folder;
 
 /// Why no snapshot was taken over.
 #[derive(Debug, thiserror::Error)]
@@ -60,16 +60,10 @@ pub struct StateSync {
     pub cache_bytes: u64,
     pub log_segment_bytes: u64,
     pub progress: watch::Sender<Option<Progress>>,
-    /// Snapshots that came too slowly: tried last.
-    slow: Mutex<BTreeSet<Hash>>,
-}
-
-/// A snapshot and who offers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Candidate {
-    height: Height,
-    root: Hash,
-    peers: Vec<ValidatorId>,
+    experience: Mutex<Experience>,
+    /// Whatever works in the folder, away from the asynchronous threads. It outlasts the task that began it.
+    work: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl StateSync {
@@ -81,8 +75,9 @@ impl StateSync {
         cache_bytes: u64,
         log_segment_bytes: u64,
     ) -> Self {
-        let (progress, slow) = (watch::Sender::new(None), Mutex::default());
-        Self { network, genesis, folder, cache_bytes, log_segment_bytes, progress, slow }
+        let (progress, experience) = (watch::Sender::new(None), Mutex::default());
+        let (work, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { network, genesis, folder, cache_bytes, log_segment_bytes, progress, experience, work, stop }
     }
 
     /// Fetches, verifies and builds the newest state at or above `least` that peers have. When it returns, the state waits
@@ -96,41 +91,78 @@ impl StateSync {
         outcome
     }
 
-    /// Deletes what was built: the node has come further by itself meanwhile.
-    pub fn discard(&self) {
-        if let Err(error) = discard(&self.folder) {
-            warn!(%error, "a state that was built and is not needed cannot be deleted");
+    /// Deletes everything that was fetched and built: the node has come further by itself meanwhile, or needs the room.
+    pub async fn discard(&self) {
+        let incoming = self.incoming();
+        let discarded = self.work.spawn_blocking(move || incoming.discard()).await;
+        if let Err(error) = discarded.map_err(std::io::Error::other).and_then(|discarded| discarded) {
+            warn!(%error, "a state that was fetched and is not needed cannot be deleted");
         }
     }
 
+    /// Begins to end whatever works in the folder. To be called when no task runs this any more.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.work.close();
+    }
+
+    /// Completes after [`Self::stop`], when nothing works in the folder any more. Until then nobody else may touch it.
+    pub fn working(&self) -> impl Future<Output = ()> + Send + use<> {
+        let work = self.work.clone();
+        async move { work.wait().await }
+    }
+
+    fn incoming(&self) -> Incoming {
+        Incoming::new(self.folder.clone())
+    }
+
+    /// Each peer's word is taken for one offer, so that nobody can use up an attempt with many.
     async fn try_candidates(&self, least: Height) -> Result<Height, SyncFailure> {
+        make_folder(&self.folder)?;
+        self.incoming().withdraw()?;
+        let peers = self.peers().await;
         let mut last = SyncFailure::NoOffer;
-        for candidate in self.candidates(least).await.into_iter().take(TRIED_MAX) {
+        let mut believed = BTreeSet::new();
+        for candidate in self.candidates(least, &peers).await {
             // Another peer's manifest of the same state may be right where one is not.
             for peer in &candidate.peers {
-                match self.try_manifest(&candidate, peer).await {
-                    Ok(()) => return Ok(candidate.height),
+                if !believed.insert(*peer) {
+                    continue;
+                }
+                let manifest = match self.verified_manifest(candidate.offer, peer, &peers).await {
+                    Ok(manifest) => Arc::new(manifest),
                     Err(SyncFailure::Failed(error)) => return Err(SyncFailure::Failed(error)),
                     Err(failure) => {
-                        info!(height = %candidate.height, %peer, %failure, "a snapshot was not taken over");
-                        if matches!(failure, SyncFailure::TooSlow) {
-                            self.remember_slow(candidate.root);
-                        }
+                        info!(height = %candidate.offer.height, %peer, %failure, "a snapshot was not taken over");
+                        self.experience().note_failed(*peer, candidate.offer);
+                        last = failure;
+                        continue;
+                    }
+                };
+                match self.take_over(&candidate, manifest).await {
+                    Ok(()) => return Ok(candidate.offer.height),
+                    Err(SyncFailure::Failed(error)) => return Err(SyncFailure::Failed(error)),
+                    Err(failure) => {
+                        info!(height = %candidate.offer.height, %failure, "a snapshot was not taken over");
                         last = failure;
                     }
                 }
+                break;
             }
         }
         Err(last)
     }
 
-    /// What connected peers offer, the newest first; what came too slowly before last.
-    async fn candidates(&self, least: Height) -> Vec<Candidate> {
+    /// Connected peers, not more than may be asked, in an order by chance: nobody can choose a name that is asked first.
+    async fn peers(&self) -> Vec<ValidatorId> {
         let mut peers: Vec<ValidatorId> =
             self.network.peers().await.into_iter().map(|peer| peer.id).collect();
-        // By chance, so that nobody can choose names that are asked first.
         peers.sort_by_cached_key(|_| rand::random::<u64>());
         peers.truncate(SOURCES_MAX);
+        peers
+    }
+
+    async fn candidates(&self, least: Height, peers: &[ValidatorId]) -> Vec<Candidate> {
         let offers = join_all(peers.iter().map(|peer| async move {
             match ask(&self.network, peer, SnapshotQuestion::Offers).await {
                 Ok(SnapshotAnswer::Offers { offers, .. }) => {
@@ -140,42 +172,17 @@ impl StateSync {
                     nonsense(&self.network, peer);
                     Vec::new()
                 }
-                Err(NoAnswer::Silence | NoAnswer::Nonsense) => Vec::new(),
+                Err(_) => Vec::new(),
             }
         }));
-        let mut found: BTreeMap<(Height, Hash), Vec<ValidatorId>> = BTreeMap::new();
-        for (peer, offer) in offers.await.into_iter().flatten().filter(|(_, offer)| offer.height >= least) {
-            found.entry((offer.height, offer.root)).or_default().push(peer);
-        }
-        let candidate =
-            |((height, root), peers): ((Height, Hash), Vec<ValidatorId>)| Candidate { height, root, peers };
-        let mut candidates: Vec<Candidate> = found.into_iter().map(candidate).collect();
-        let (slow, begun) = (self.slow().clone(), self.begun());
-        candidates.sort_by_key(|candidate| {
-            let is_begun = begun == Some(candidate.root);
-            (slow.contains(&candidate.root), !is_begun, std::cmp::Reverse(candidate.height))
-        });
-        candidates
+        let offers = offers.await.into_iter().flatten().filter(|(_, offer)| offer.height >= least).collect();
+        self.experience().order(offers, &begun::begun(&self.incoming()))
     }
 
-    /// The snapshot of which pieces were collected before.
-    fn begun(&self) -> Option<Hash> {
-        let manifest = read_manifest(&Incoming::new(self.folder.clone()).pieces()).ok()?;
-        Some(manifest.state_root())
-    }
-
-    async fn try_manifest(&self, candidate: &Candidate, peer: &ValidatorId) -> Result<(), SyncFailure> {
-        make_folder(&self.folder)?;
-        let incoming = Incoming::new(self.folder.clone());
-        let manifest = Arc::new(self.verified_manifest(candidate, peer, &incoming).await?);
-        let pieces = incoming.pieces();
-        let is_begun = read_manifest(&pieces)
-            .is_ok_and(|begun| (begun.state_root(), begun.level) == (manifest.state_root(), manifest.level));
-        if !is_begun {
-            discard(&pieces)?;
-            make_folder(&pieces)?;
-        }
-        write_manifest(&pieces, &manifest)?;
+    /// Fetches the pieces from whoever offers them, and builds the state.
+    async fn take_over(&self, candidate: &Candidate, manifest: Arc<Manifest>) -> Result<(), SyncFailure> {
+        let incoming = self.incoming();
+        let (set, is_begun) = begun::open_set(&incoming, &manifest)?;
         info!(
             height = %manifest.height(),
             bytes = manifest.total_bytes(),
@@ -186,18 +193,26 @@ impl StateSync {
         let fetch = Fetch {
             network: &self.network,
             manifest: manifest.clone(),
-            folder: pieces,
+            folder: set.clone(),
             progress: &self.progress,
+            work: &self.work,
         };
-        fetch.run(&candidate.peers).await?;
+        let mut useless = Vec::new();
+        let fetched = fetch.run(&candidate.peers, &mut useless).await;
+        useless.into_iter().for_each(|peer| self.experience().note_failed(peer, candidate.offer));
+        if matches!(fetched, Err(SyncFailure::TooSlow)) {
+            self.experience().note_slow(candidate.offer);
+        }
+        fetched?;
+        begun::choose(&incoming, &set)?;
         self.build(incoming, manifest).await
     }
 
     async fn build(&self, incoming: Incoming, manifest: Arc<Manifest>) -> Result<(), SyncFailure> {
         info!(height = %manifest.height(), "the snapshot is complete; building the state from it");
-        let (genesis, progress) = (self.genesis.clone(), self.progress.clone());
+        let (genesis, progress, stop) = (self.genesis.clone(), self.progress.clone(), self.stop.clone());
         let (cache_bytes, log_segment_bytes) = (self.cache_bytes, self.log_segment_bytes);
-        let built = tokio::task::spawn_blocking(move || {
+        let built = self.work.spawn_blocking(move || {
             let build = Build {
                 incoming: &incoming,
                 genesis: &genesis,
@@ -205,33 +220,34 @@ impl StateSync {
                 cache_bytes,
                 log_segment_bytes,
                 progress: &progress,
+                stop: &stop,
             };
             build.run()
         });
         built.await.map_err(anyhow::Error::from)?.map_err(SyncFailure::Failed)
     }
 
-    /// The candidate's manifest, with the proof followed from the genesis on.
+    /// The manifest of an offer, with the proof followed from the genesis on.
     async fn verified_manifest(
         &self,
-        candidate: &Candidate,
+        offer: Offer,
         peer: &ValidatorId,
-        incoming: &Incoming,
+        peers: &[ValidatorId],
     ) -> Result<Manifest, SyncFailure> {
         let unverified = |reason: &str| SyncFailure::Unverified(reason.to_owned());
-        let answer = ask(&self.network, peer, SnapshotQuestion::Manifest(candidate.root)).await;
-        let encoding = match answer {
+        let encoding = match ask(&self.network, peer, SnapshotQuestion::Manifest(offer)).await {
             Ok(SnapshotAnswer::Manifest(Some(encoding))) => encoding,
             Ok(SnapshotAnswer::Manifest(None)) => {
+                if self.experience().note_taken_back(*peer) {
+                    self.network.report(peer, Offence::Unanswered);
+                }
                 return Err(unverified("the peer does not have it any more"));
             }
             Ok(_) => {
                 nonsense(&self.network, peer);
                 return Err(unverified("the peer sent something else"));
             }
-            Err(NoAnswer::Silence | NoAnswer::Nonsense) => {
-                return Err(unverified("the peer did not send it"));
-            }
+            Err(_) => return Err(unverified("the peer did not send it")),
         };
         let liar = |reason: String| {
             warn!(%peer, reason, "a peer offers a snapshot that does not hold");
@@ -239,75 +255,33 @@ impl StateSync {
             SyncFailure::Unverified(reason)
         };
         let manifest = Manifest::decode(&encoding).map_err(|error| liar(error.to_string()))?;
-        if (manifest.height(), manifest.state_root()) != (candidate.height, candidate.root) {
-            return Err(liar("it is of another state than was offered".to_owned()));
+        if Offer::of(&manifest) != offer {
+            return Err(liar("it is another one than was offered".to_owned()));
         }
-        let needed = manifest.witness.header.epoch.max(manifest.block.header.epoch);
-        let chain = self.chain_to(needed, peer, incoming).await?;
+        let epochs = [manifest.block.header.epoch, manifest.witness.header.epoch];
+        let following = Following {
+            network: &self.network,
+            genesis: &self.genesis,
+            file: self.incoming().handovers(),
+            work: &self.work,
+        };
+        let chain = following.to(epochs[0].max(epochs[1]), peer, peers).await?;
         let domain = self.genesis.domain();
-        let (manifest, verified) = tokio::task::spawn_blocking(move || {
-            let verified = manifest.verify(chain.sets(), &domain);
-            (manifest, verified)
-        })
-        .await
-        .map_err(anyhow::Error::from)?;
+        let verifying = self.work.spawn_blocking(move || {
+            let sets = chain.sets_of(epochs)?;
+            let is_known = epochs.iter().all(|epoch| sets.contains_key(epoch));
+            // Not the peer's fault: the chain has just been followed to the later of both.
+            anyhow::ensure!(is_known, "the handovers on this disk lack an epoch; they are fetched again");
+            let verified = manifest.verify(&sets, &domain);
+            Ok((manifest, verified))
+        });
+        let (manifest, verified) = verifying.await.map_err(anyhow::Error::from)??;
         verified.map_err(|error| liar(error.to_string()))?;
+        self.experience().note_kept(peer);
         Ok(manifest)
     }
 
-    /// The handovers up to an epoch; what is missing comes from `peer`.
-    async fn chain_to(
-        &self,
-        epoch: Epoch,
-        peer: &ValidatorId,
-        incoming: &Incoming,
-    ) -> Result<Chain, SyncFailure> {
-        let (path, genesis) = (incoming.handovers(), self.genesis.clone());
-        let opened = tokio::task::spawn_blocking(move || Chain::open(path, &genesis)).await;
-        let mut chain = opened.map_err(anyhow::Error::from)??;
-        while chain.epoch() < epoch {
-            let answer = ask(&self.network, peer, SnapshotQuestion::Handovers(chain.epoch())).await;
-            let Ok(SnapshotAnswer::Handovers(encodings)) = answer else {
-                return Err(SyncFailure::Unverified("the peer did not send the handovers".to_owned()));
-            };
-            if encodings.is_empty() {
-                let reason = format!("the peer's handovers end at epoch {}, before {epoch}", chain.epoch());
-                return Err(SyncFailure::Unverified(reason));
-            }
-            let pushed = tokio::task::spawn_blocking(move || {
-                let mut pushed = Ok(Ok(()));
-                for encoding in encodings {
-                    pushed = match Handover::decode(&encoding) {
-                        Ok(handover) => chain.push(&handover),
-                        Err(error) => Ok(Err(error)),
-                    };
-                    if !matches!(pushed, Ok(Ok(()))) {
-                        break;
-                    }
-                }
-                (chain, pushed)
-            });
-            let (returned, pushed) = pushed.await.map_err(anyhow::Error::from)?;
-            chain = returned;
-            if let Err(error) = pushed? {
-                warn!(%peer, %error, "a peer sent a handover that does not hold");
-                self.network.report(peer, Offence::Invalid);
-                return Err(SyncFailure::Unverified(error.to_string()));
-            }
-            debug!(epoch = %chain.epoch(), "followed the handovers");
-        }
-        Ok(chain)
-    }
-
-    fn remember_slow(&self, root: Hash) {
-        let mut slow = self.slow();
-        if slow.len() >= SLOW_MAX {
-            slow.clear();
-        }
-        slow.insert(root);
-    }
-
-    fn slow(&self) -> std::sync::MutexGuard<'_, BTreeSet<Hash>> {
-        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    fn experience(&self) -> MutexGuard<'_, Experience> {
+        self.experience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

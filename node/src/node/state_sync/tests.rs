@@ -14,13 +14,15 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::settle::settle;
+use super::build::Build;
+use super::settle::{Incoming, settle};
 use super::sync::{StateSync, SyncFailure};
 use crate::node::executor::Execution;
 use crate::node::recovery::open_state;
-use crate::node::snapshot::manifest::{Manifest, Piece};
+use crate::node::snapshot::manifest::{ChunkInfo, Manifest, Piece};
+use crate::node::snapshot::piece_file;
 use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
-use crate::node::snapshot::shelf::{Shelf, read_manifest};
+use crate::node::snapshot::shelf::{Shelf, piece_path, read_manifest, write_manifest};
 use crate::node::snapshot::writer::Source;
 use crate::node::testing::Chain;
 use crate::node::wire::{Answer, Question};
@@ -78,6 +80,13 @@ impl World {
 
     fn manifest(&self) -> Manifest {
         read_manifest(&self.shelf.folder_of(HEIGHT)).unwrap()
+    }
+
+    /// A manifest that would say the same of another height; nobody has verified it.
+    fn manifest_of_height(&self, height: Height) -> Manifest {
+        let mut manifest = self.manifest();
+        manifest.witness.header.executed.height = height;
+        manifest
     }
 
     fn config(&self) -> NetworkConfig {
@@ -148,6 +157,14 @@ enum Conduct {
     Silent,
     /// It stops serving after so many parts.
     StopsAfter(usize),
+    /// It offers as many false snapshots as an answer may have, and has none of them.
+    ManyFalseOffers,
+    /// It offers the snapshot and says that it does not have it.
+    TakesBack,
+    /// It refuses so many parts before it sends any.
+    Busy(usize),
+    /// It offers the snapshot as one of another level, of which it sends the manifest and a few parts.
+    OtherLevel(usize),
 }
 
 async fn serve(mut events: EventReceiver, shelf: Arc<Shelf>, conduct: Conduct, parts: Arc<AtomicUsize>) {
@@ -170,24 +187,53 @@ impl Conduct {
         match question {
             SnapshotQuestion::Offers => {
                 let mut offers = shelf.offers();
+                if self == Self::ManyFalseOffers {
+                    let offer =
+                        |number: u8| Offer { height: Height(500), root: Hash([number; 32]), level: 2 };
+                    offers = (0..16).map(offer).collect();
+                }
+                if let Self::OtherLevel(_) = self {
+                    offers[0].level = 0;
+                }
                 if self == Self::FalseHeight {
-                    offers = vec![Offer { height: Height(1 << 40), root: Hash([9; 32]) }];
+                    offers = vec![Offer { height: Height(1 << 40), root: Hash([9; 32]), level: 2 }];
                 }
                 Some(SnapshotAnswer::Offers { offers, first_block: Height(1) })
             }
             SnapshotQuestion::Handovers(_) => Some(SnapshotAnswer::Handovers(Vec::new())),
             _ if self == Self::Silent => None,
-            SnapshotQuestion::Manifest(root) => Some(SnapshotAnswer::Manifest(self.manifest(&root, shelf))),
-            SnapshotQuestion::Part { root, level, piece, offset } => {
+            SnapshotQuestion::Manifest(_) if matches!(self, Self::ManyFalseOffers | Self::TakesBack) => {
+                Some(SnapshotAnswer::Manifest(None))
+            }
+            SnapshotQuestion::Part { offer, piece: Piece::Chunk(_), offset } if offer.level == 0 => {
+                let part =
+                    merged(shelf).chunks(PART_BYTES).nth(offset as usize / PART_BYTES).map(<[u8]>::to_vec);
+                let Self::OtherLevel(most) = self else { return Some(SnapshotAnswer::Part(None)) };
+                let is_sent = parts.fetch_add(1, Ordering::Relaxed) < most;
+                Some(SnapshotAnswer::Part(part.filter(|_| is_sent).map(Bytes::from)))
+            }
+            SnapshotQuestion::Manifest(offer) => {
+                let mut manifest = self.manifest(&offer.root, shelf);
+                if offer.level == 0 {
+                    manifest = manifest.map(|manifest| at_level_0(&manifest, shelf));
+                }
+                Some(SnapshotAnswer::Manifest(manifest))
+            }
+            SnapshotQuestion::Part { offer, piece, offset } => {
                 let count = parts.fetch_add(1, Ordering::Relaxed);
-                let part = shelf.part(&root, level, piece, offset);
+                if let Self::Busy(refusals) = self
+                    && count < refusals
+                {
+                    return None;
+                }
+                let part = shelf.part(&offer, piece, offset).unwrap();
                 Some(SnapshotAnswer::Part(self.part(part, piece, count)))
             }
         }
     }
 
     fn manifest(self, root: &Hash, shelf: &Shelf) -> Option<Bytes> {
-        let held = shelf.manifest(&shelf.offers()[0].root)?;
+        let held = shelf.manifest(&shelf.offers()[0]).unwrap()?;
         let mut manifest = Manifest::decode(&held).unwrap();
         match self {
             Self::FalseHeight => {
@@ -214,6 +260,20 @@ impl Conduct {
             _ => part,
         }
     }
+}
+
+/// All chunks of the snapshot as the one of level 0.
+fn merged(shelf: &Shelf) -> Vec<u8> {
+    let folder = shelf.folder_of(HEIGHT);
+    let chunks = 0..read_manifest(&folder).unwrap().chunks.len() as u32;
+    chunks.flat_map(|index| piece_file::read(&piece_path(&folder, Piece::Chunk(index))).unwrap()).collect()
+}
+
+fn at_level_0(manifest: &Bytes, shelf: &Shelf) -> Bytes {
+    let mut manifest = Manifest::decode(manifest).unwrap();
+    manifest.level = 0;
+    manifest.chunks = vec![ChunkInfo { root: manifest.state_root(), bytes: merged(shelf).len() as u64 }];
+    manifest.encode().into()
 }
 
 /// Puts what was built in place, opens it as a start does, and executes the rest of the chain on it.
@@ -268,7 +328,10 @@ async fn lying_peers_cost_time_only() {
             _ => {}
         }
     }
-    assert!(score(&liars[3]) < -20.0, "a false height went unpunished");
+    assert!(
+        score(&liars[3]) > -1.0,
+        "what one peer offers is not even asked for while many offer another one"
+    );
     drop(sync);
     go_on(&world, data.path());
 }
@@ -289,6 +352,100 @@ async fn a_lying_peer_alone_achieves_nothing() {
         assert!(shelf.offers().is_empty());
         assert_eq!(std::fs::read_dir(data_dir.kv_dir()).unwrap().count(), 0);
     }
+}
+
+/// Neither how much a peer offers nor how often it takes it back keeps a newcomer from what another one has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn false_offers_use_up_nobody_elses_turn() {
+    let world = World::new();
+    let honest = world.peer(100, Conduct::Honest).await;
+    let flood = world.peer(101, Conduct::ManyFalseOffers).await;
+    let data = tempfile::tempdir().unwrap();
+    let sync = world.newcomer(data.path(), &[&honest, &flood]).await;
+    assert_eq!(sync.run(Height(1)).await.unwrap(), HEIGHT);
+    drop(sync);
+    go_on(&world, data.path());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_its_offer_back_again_and_again_is_reported_mildly() {
+    let world = World::new();
+    let fickle = world.peer(101, Conduct::TakesBack).await;
+    let data = tempfile::tempdir().unwrap();
+    let sync = world.newcomer(data.path(), &[&fickle]).await;
+    let mut scores = Vec::new();
+    for _ in 0..3 {
+        assert!(matches!(sync.run(Height(1)).await, Err(SyncFailure::Unverified(_))));
+        scores.push(sync.network.peers().await[0].score);
+    }
+    assert_eq!(scores[0], 0.0, "it may have been retired just now");
+    assert!(scores[1] < -1.0 && scores[2] < scores[1] && scores[2] > -10.0, "{scores:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_is_busy_is_asked_again_however_often_it_refuses() {
+    let world = World::new();
+    let busy = world.peer(101, Conduct::Busy(8)).await;
+    let data = tempfile::tempdir().unwrap();
+    let sync = world.newcomer(data.path(), &[&busy]).await;
+    assert_eq!(sync.run(Height(1)).await.unwrap(), HEIGHT);
+    drop(sync);
+    go_on(&world, data.path());
+}
+
+/// The same state cut at another level is another snapshot: it is neither mixed up with the first, nor does it cost the
+/// pieces that are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_level_does_not_cost_what_was_fetched() {
+    let world = World::new();
+    let pieces = world.manifest().chunks.len() + 1;
+    let data = tempfile::tempdir().unwrap();
+    let quitter = world.peer(101, Conduct::StopsAfter(3)).await;
+    let sync = world.newcomer(data.path(), &[&quitter]).await;
+    assert!(matches!(sync.run(Height(1)).await, Err(SyncFailure::NoSource)));
+    drop(sync);
+    for seed in [102, 103] {
+        let other = world.peer(seed, Conduct::OtherLevel(1)).await;
+        let sync = world.newcomer(data.path(), &[&other]).await;
+        assert!(matches!(sync.run(Height(1)).await, Err(SyncFailure::NoSource)));
+        assert!(other.parts.load(Ordering::Relaxed) > 0, "its manifest holds");
+    }
+    let honest = world.peer(100, Conduct::Honest).await;
+    let sync = world.newcomer(data.path(), &[&honest]).await;
+    assert_eq!(sync.run(Height(1)).await.unwrap(), HEIGHT);
+    assert_eq!(honest.parts.load(Ordering::Relaxed), pieces - 3);
+    drop(sync);
+    go_on(&world, data.path());
+}
+
+/// A building that failed must not leave an older announcement that vouches for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_takes_back_what_was_announced_and_ends_when_the_node_does() {
+    let world = World::new();
+    let honest = world.peer(100, Conduct::Honest).await;
+    let data = tempfile::tempdir().unwrap();
+    let sync = world.newcomer(data.path(), &[&honest]).await;
+    assert_eq!(sync.run(Height(1)).await.unwrap(), HEIGHT);
+    let incoming = Incoming::new(sync.folder.clone());
+    assert!(incoming.is_ready());
+    let (progress, _) = tokio::sync::watch::channel(None);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let build = Build {
+        incoming: &incoming,
+        genesis: &world.chain.genesis,
+        manifest: &world.manifest(),
+        cache_bytes: CACHE_BYTES,
+        log_segment_bytes: SEGMENT_BYTES,
+        progress: &progress,
+        stop: &stop,
+    };
+    assert!(build.run().unwrap_err().to_string().contains("stops"));
+    assert!(!incoming.is_ready(), "half of a state would be put in place");
+    sync.stop();
+    sync.working().await;
+    sync.discard().await;
+    assert!(!incoming.folder().exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -347,12 +504,46 @@ fn every_lie_in_a_manifest_is_refused() {
     assert_eq!(Manifest::decode(&good.encode()).unwrap(), good);
 }
 
+/// A question can have any offset. None of them is a fault of the disk.
+#[test]
+fn a_question_for_a_part_that_there_is_not_costs_no_snapshot() {
+    let world = World::new();
+    let offer = Offer::of(&world.manifest());
+    let part_bytes = PART_BYTES as u64;
+    for offset in [1, part_bytes + 1, part_bytes << 20, u64::MAX / part_bytes * part_bytes, u64::MAX] {
+        for piece in [Piece::Chunk(0), Piece::Block] {
+            assert!(world.shelf.part(&offer, piece, offset).unwrap().is_none(), "{offset}");
+        }
+    }
+    assert!(world.shelf.part(&offer, Piece::Chunk(u32::MAX), 0).unwrap().is_none());
+    for other in [Offer { level: offer.level + 1, ..offer }, Offer { height: Height(8), ..offer }] {
+        assert!(world.shelf.part(&other, Piece::Chunk(0), 0).unwrap().is_none());
+    }
+    assert_eq!(world.shelf.offers(), [offer]);
+    assert!(world.shelf.part(&offer, Piece::Chunk(0), 0).unwrap().is_some());
+}
+
+/// A folder in the place of a file cannot be read, as little as a file when all descriptors are in use.
+#[test]
+fn a_disk_that_refuses_a_read_costs_no_snapshot() {
+    let world = World::new();
+    let offer = Offer::of(&world.manifest());
+    let path = world.shelf.folder_of(HEIGHT).join("0");
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(world.shelf.part(&offer, Piece::Chunk(0), 0).is_err());
+    assert_eq!(world.shelf.offers(), [offer]);
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    assert!(world.shelf.part(&offer, Piece::Chunk(0), 0).unwrap().is_some());
+}
+
 #[test]
 fn a_damaged_snapshot_is_not_served_and_is_gone_after_a_restart() {
     let world = World::new();
-    let manifest = world.manifest();
-    let (root, level) = (manifest.state_root(), manifest.level);
-    assert!(world.shelf.part(&root, level, Piece::Chunk(0), 0).is_some());
+    let offer = Offer::of(&world.manifest());
+    assert!(world.shelf.part(&offer, Piece::Chunk(0), 0).unwrap().is_some());
     let folder = world.shelf.folder_of(HEIGHT);
     let damage = |name: &str| {
         let path = folder.join(name);
@@ -362,8 +553,20 @@ fn a_damaged_snapshot_is_not_served_and_is_gone_after_a_restart() {
         std::fs::write(&path, bytes).unwrap();
     };
     damage("0");
-    assert!(world.shelf.part(&root, level, Piece::Chunk(0), 0).is_none());
+    assert!(world.shelf.part(&offer, Piece::Chunk(0), 0).unwrap().is_none());
     assert!(world.shelf.offers().is_empty(), "it is not offered any more");
+    world.make_snapshot();
+    assert_eq!(world.shelf.offers(), [offer]);
+    damage("1");
+    assert!(world.shelf.part(&offer, Piece::Chunk(1), 0).unwrap().is_none());
+    // Whatever is made next makes room.
+    let next = world.folder.path().join("snap").join("10.making");
+    std::fs::create_dir(&next).unwrap();
+    write_manifest(&next, &world.manifest_of_height(Height(10))).unwrap();
+    world.shelf.finish(&next, Height(10)).unwrap();
+    assert!(!folder.exists(), "it takes disk and serves nobody");
+    let folder = world.shelf.folder_of(Height(10));
+    let damage = |name: &str| std::fs::write(folder.join(name), b"damaged").unwrap();
     damage("manifest");
     let again = Shelf::open(world.folder.path().join("snap")).unwrap();
     assert!(again.offers().is_empty());
