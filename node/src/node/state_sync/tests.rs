@@ -20,6 +20,7 @@ use crate::node::executor::Execution;
 use crate::node::recovery::open_state;
 use crate::node::snapshot::manifest::{Manifest, Piece};
 use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::room::SnapshotRoom;
 use crate::node::snapshot::shelf::{Shelf, read_manifest};
 use crate::node::snapshot::writer::Source;
 use crate::node::testing::Chain;
@@ -58,6 +59,7 @@ impl World {
         assert_eq!(followed.point.executed.height, HEIGHT);
         let block = self.block(HEIGHT);
         let source = Source {
+            room: SnapshotRoom { folder: self.folder.path().to_path_buf(), free_min: 0 },
             kv: self.execution.kv.clone(),
             pinned: followed.pinned,
             buckets: followed.buckets,
