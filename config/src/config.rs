@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::example;
 use crate::section::{Section, SectionText};
 use crate::sections::{
-    ConsensusSection, NodeSection, P2pSection, RpcSection, StoreSection, SyncSection, TelemetrySection,
+    ConsensusSection, NodeSection, P2pSection, RpcSection, StoreSection, SyncMode, SyncSection,
+    TelemetrySection,
 };
 
 macro_rules! config {
@@ -183,6 +184,12 @@ impl Config {
             }
         }
         at_least_one(found, "sync", "snapshot_distance", self.sync.snapshot_distance);
+        if self.store.archive && self.sync.mode == SyncMode::Snapshot {
+            let reason = "an archive (`store.archive`) keeps every block, and a node that takes over a snapshot has none \
+                          from before it: set the mode to \"blocks\", or leave it out"
+                .to_owned();
+            found.push(Unusable { section: "sync", key: "mode", reason });
+        }
     }
 }
 

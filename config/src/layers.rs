@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::Config;
 use crate::error::ConfigError;
 use crate::section::{KeyText, SectionText};
+use crate::sections::SyncMode;
 use crate::source::Source;
 use crate::spelling::nearest;
 
@@ -18,6 +19,9 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Variables that belong to the command line and are no configuration keys.
 const COMMAND_LINE_VARIABLES: [&str; 5] =
     ["AEGIS_HOME", "AEGIS_RPC", "AEGIS_OUTPUT", "AEGIS_TOKEN", "AEGIS_CA"];
+
+/// The key that an archive implies.
+const SYNC_MODE: &str = "sync.mode";
 
 /// Likeness (0 to 1) above which an unknown `AEGIS_` variable is taken for a misspelt key. Others are left alone: the
 /// prefix is not ours alone.
@@ -113,6 +117,7 @@ impl Layers {
         for flag in &self.flags {
             effective.lay_flag(flag)?;
         }
+        effective.imply();
         effective.check()?;
         Ok(effective)
     }
@@ -220,6 +225,15 @@ impl Effective {
             reason,
         })?;
         self.set(section, key, value, source)
+    }
+
+    /// Sets what follows from other keys, where nobody has said something else.
+    fn imply(&mut self) {
+        // Taking over a snapshot puts away the blocks before it, which an archive is there to keep.
+        if self.config.store.archive && self.source(SYNC_MODE) == Source::Default {
+            self.config.sync.mode = SyncMode::Blocks;
+            self.sources.insert(SYNC_MODE.to_owned(), Source::Implied { by: "store.archive" });
+        }
     }
 
     fn check(&self) -> Result<(), ConfigError> {

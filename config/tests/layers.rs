@@ -208,3 +208,21 @@ fn a_missing_file_and_a_huge_one_are_refused_by_name() {
     std::fs::write(&huge, vec![b'#'; (1 << 20) + 1]).expect("written");
     assert!(matches!(Layers::new().read_file(&huge), Err(ConfigError::TooLarge { .. })));
 }
+
+#[test]
+fn an_archive_syncs_by_blocks_and_refuses_to_be_told_otherwise() {
+    let archive = || Layers::new().with_flag("--set", "store.archive", "true");
+    let effective = archive().resolve().expect("valid");
+    assert_eq!(effective.config.sync.mode, aegis_config::SyncMode::Blocks);
+    assert_eq!(effective.source("sync.mode"), Source::Implied { by: "store.archive" });
+    archive().with_flag("--sync", "sync.mode", "blocks").resolve().expect("the same, said twice");
+
+    let error = archive().with_flag("--sync", "sync.mode", "snapshot").resolve().expect_err("refused");
+    let error = error.to_string();
+    assert!(
+        error.contains("sync.mode") && error.contains("--sync") && error.contains("store.archive"),
+        "{error}"
+    );
+    let other = Layers::new().resolve().expect("valid");
+    assert_eq!(other.config.sync.mode, aegis_config::SyncMode::Snapshot);
+}

@@ -48,8 +48,28 @@ pub enum LightError {
         /// Hash that the file names.
         actual: Hash,
     },
+    /// The proof leaves out the handovers before an epoch, and the client has not reached that epoch.
+    #[error(
+        "the proof begins at epoch {first}, and the validators known are those of epoch {reached}: it can be checked only from \
+         a checkpoint of epoch {first} or a later one, up to the proof's own"
+    )]
+    NeedsCheckpoint {
+        /// The epoch of its first handover.
+        first: Epoch,
+        /// The client's epoch.
+        reached: Epoch,
+    },
+    /// The file is no checkpoint.
+    #[error("the checkpoint cannot be read: {reason}")]
+    BadCheckpoint {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The proof file is larger than any proof.
-    #[error("the proof file has {actual} bytes; at most {limit} are read")]
+    #[error(
+        "the proof file has {actual} bytes, at most {limit} are read; a chain of handovers as long as that does not fit: leave \
+         out those before a checkpoint"
+    )]
     FileTooLarge {
         /// Its size in bytes.
         actual: usize,
@@ -58,10 +78,10 @@ pub enum LightError {
     },
     /// The file was written by another version.
     #[error(
-        "the proof file has version {actual}; this program reads version {expected}: use a program of that version"
+        "the proof file has version {actual}; this program reads versions up to {expected}: use a newer program"
     )]
     OtherVersion {
-        /// The version that this program reads.
+        /// The newest version that this program reads.
         expected: u32,
         /// The file's.
         actual: u32,

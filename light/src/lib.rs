@@ -21,7 +21,8 @@
 //! [`LightClient`] starts at a genesis and follows the handover of each epoch in turn; it keeps the current epoch's validators
 //! and nothing else. With them it checks that a header was decided, and so that the state root which the header names
 //! was vouched for. A [`StateProof`](aegis_types::StateProof) leads from that root to a key, or shows that the key
-//! does not exist. A [`ProofFile`] holds all of it, for those who check later and without a network.
+//! does not exist. A [`ProofFile`] holds all of it, for those who check later and without a network. A [`Checkpoint`] stands
+//! for the handovers before it, for those who have followed them already.
 //!
 //! # What that proves
 //! Validators with a quorum of the epoch's weight have signed that at height `c` the key had this value, or none. If less
@@ -67,11 +68,13 @@
 //! # Ok::<(), aegis_types::TypesError>(())
 //! ```
 
+mod checkpoint;
 mod client;
 mod error;
 mod proof_file;
 mod verified;
 
+pub use checkpoint::Checkpoint;
 pub use client::LightClient;
 pub use error::LightError;
 pub use proof_file::ProofFile;

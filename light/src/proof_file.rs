@@ -1,10 +1,12 @@
-//! A proof as a file: everything that is needed to check a value offline, except the genesis.
+//! A proof as a file: everything that is needed to check a value offline, except the genesis, and except the handovers before
+//! a checkpoint where they were left out.
 //!
 //! JSON; `docs/proofs.md` describes it for those who write their own reader. What is signed or hashed stands in it in its
 //! canonical encoding, as base64; what is there for people is checked against that.
 
 use aegis_types::{
-    Canonical, CertifiedHeader, ChainId, Genesis, Handover, Hash, Height, KvRecord, StateProof, TypesError,
+    Canonical, CertifiedHeader, ChainId, Epoch, Genesis, Handover, Hash, Height, KvRecord, StateProof,
+    TypesError,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +23,9 @@ pub struct ProofFile {
     pub chain: ChainId,
     /// The hash of its genesis.
     pub genesis: Hash,
-    /// How each epoch ended, from epoch 0 to the one before the header's.
+    /// The epoch of the first handover. 0, and the proof needs nothing but the genesis; else it needs a checkpoint, too.
+    pub first_epoch: Epoch,
+    /// How each epoch ended, from the first one to the one before the header's.
     pub handovers: Vec<Handover>,
     /// The decided header that names the state.
     pub certified: CertifiedHeader,
@@ -35,8 +39,10 @@ pub struct ProofFile {
 
 /// What the file calls itself.
 const FORMAT: &str = "aegis-proof";
-/// The version that this program writes and reads.
-const VERSION: u32 = 1;
+/// The version of a proof that begins at the genesis.
+const VERSION_WHOLE: u32 = 1;
+/// The version of one that begins at a later epoch, and the newest that this program reads.
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +55,9 @@ struct FileForm {
     record: Option<RecordForm>,
     proof_base64: String,
     certified_header_base64: String,
+    /// In version 2 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_epoch: Option<Epoch>,
     handovers_base64: Vec<String>,
 }
 
@@ -84,13 +93,14 @@ impl ProofFile {
     pub fn to_json(&self) -> Result<String, LightError> {
         let form = FileForm {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version: if self.is_whole() { VERSION_WHOLE } else { VERSION },
             chain: self.chain.clone(),
             genesis: self.genesis,
             key: self.key.clone(),
             record: self.record.as_deref().map(RecordForm::of).transpose()?,
             proof_base64: STANDARD.encode(self.proof.encode()),
             certified_header_base64: STANDARD.encode(self.certified.encode()),
+            first_epoch: Some(self.first_epoch).filter(|_| !self.is_whole()),
             handovers_base64: self
                 .handovers
                 .iter()
@@ -112,14 +122,20 @@ impl ProofFile {
         if head.format != FORMAT {
             return Err(bad(&format!("its format is `{}`, not `{FORMAT}`", head.format.escape_default())));
         }
-        if head.version != VERSION {
+        if !(VERSION_WHOLE..=VERSION).contains(&head.version) {
             return Err(LightError::OtherVersion { expected: VERSION, actual: head.version });
         }
         let form: FileForm = serde_json::from_slice(json).map_err(|error| bad(&error))?;
+        let first_epoch = match (head.version, form.first_epoch) {
+            (VERSION_WHOLE, None) => Epoch::ZERO,
+            (VERSION, Some(first)) if first > Epoch::ZERO => first,
+            _ => return Err(bad(&"`first_epoch` is what version 2 has beyond version 1, and it is not 0")),
+        };
         let decode_handover = |text: &String| decode::<Handover>("handovers_base64", text);
         Ok(Self {
             chain: form.chain,
             genesis: form.genesis,
+            first_epoch,
             handovers: form.handovers_base64.iter().map(decode_handover).collect::<Result<_, _>>()?,
             certified: decode("certified_header_base64", &form.certified_header_base64)?,
             key: form.key,
@@ -128,17 +144,37 @@ impl ProofFile {
         })
     }
 
+    /// Whether it begins at the genesis.
+    fn is_whole(&self) -> bool {
+        self.first_epoch == Epoch::ZERO
+    }
+
     /// Checks everything against a genesis, which is all that is trusted.
     ///
     /// # Errors
-    /// Any [`LightError`] but those of reading the file.
+    /// Any [`LightError`] but those of reading the file; `NeedsCheckpoint` for a proof that does not begin at the genesis.
     pub fn verify(&self, genesis: &Genesis) -> Result<VerifiedValue, LightError> {
+        self.verify_with(genesis, &mut LightClient::new(genesis))
+    }
+
+    /// Checks everything with a client of this genesis, which follows the handovers that it has not followed yet. It then
+    /// stands at the proof's epoch; after an error, where it was or further.
+    ///
+    /// # Errors
+    /// As for [`Self::verify`]; `WrongEpoch` when the client is beyond the proof's epoch.
+    pub fn verify_with(
+        &self,
+        genesis: &Genesis,
+        client: &mut LightClient,
+    ) -> Result<VerifiedValue, LightError> {
         let (expected, actual) = (genesis.hash(), self.genesis);
         if expected != actual || genesis.chain != self.chain {
             return Err(LightError::OtherGenesis { expected, actual });
         }
-        let mut client = LightClient::new(genesis);
-        client.follow_all(&self.handovers)?;
+        let (first, reached) = (self.first_epoch, client.epoch());
+        let followed =
+            reached.0.checked_sub(first.0).ok_or(LightError::NeedsCheckpoint { first, reached })?;
+        client.follow_all(self.handovers.iter().skip(usize::try_from(followed).unwrap_or(usize::MAX)))?;
         let state = client.verify_header(&self.certified)?;
         let record = state.verify_kv(&self.key, self.record.as_deref(), &self.proof)?;
         Ok(VerifiedValue { key: self.key.clone(), record, state })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use aegis_light::{LightClient, LightError, ProofFile};
+use aegis_light::{Checkpoint, LightClient, LightError, ProofFile};
 use aegis_types::state_tree::{BUCKETS, Leaf, bucket_hash, bucket_of, key_hash, node_hash};
 use aegis_types::{
     BlockKind, Canonical, Certificate, CertifiedHeader, Epoch, Executed, Genesis, Handover, Hash, Header,
@@ -134,6 +134,7 @@ impl Net {
         ProofFile {
             chain: self.genesis.chain.clone(),
             genesis: self.genesis.hash(),
+            first_epoch: Epoch(0),
             handovers: (0..epoch).map(|epoch| self.handover(epoch)).collect(),
             certified: self.certified(epoch),
             key: key.to_owned(),
@@ -299,7 +300,12 @@ fn what_is_no_proof_file_is_refused_with_the_reason() {
     assert!(refusal("").contains("cannot be read"));
     assert!(spoilt("aegis-proof", "aegis-\\u001b").contains("its format is `aegis-\\u{1b}`"));
     assert!(
-        spoilt("\"version\": 1", "\"version\": 2").contains("has version 2; this program reads version 1")
+        spoilt("\"version\": 1", "\"version\": 3")
+            .contains("has version 3; this program reads versions up to 2")
+    );
+    assert!(spoilt("\"version\": 1", "\"version\": 2").contains("`first_epoch`"));
+    assert!(
+        spoilt("\"handovers_base64\"", "\"first_epoch\": 1, \"handovers_base64\"").contains("`first_epoch`")
     );
     assert!(spoilt("\"key\"", "\"kye\"").contains("unknown field `kye`"));
     assert!(spoilt("\"hello\"", "\"hullo\"").contains("says something else"));
@@ -316,6 +322,73 @@ fn a_record_that_is_none_is_not_written() {
     assert!(matches!(file.to_json(), Err(LightError::BadFile { .. })));
     let refused = file.verify(&Net::new().genesis);
     assert!(matches!(refused, Err(LightError::NotProved { reason: TypesError::Invalid { .. } })));
+}
+
+/// A client that has followed the handovers up to an epoch.
+fn client_at(net: &Net, epoch: u64) -> LightClient {
+    let mut client = LightClient::new(&net.genesis);
+    (0..epoch).for_each(|epoch| client.follow(&net.handover(epoch)).unwrap());
+    client
+}
+
+#[test]
+fn a_proof_that_begins_later_holds_from_a_checkpoint_within_it_and_from_nothing_else() {
+    let net = Net::new();
+    let whole = net.proof_file(3, "greeting");
+    let later =
+        ProofFile { first_epoch: Epoch(1), handovers: whole.handovers[1..].to_vec(), ..whole.clone() };
+    let later = ProofFile::parse(later.to_json().unwrap().as_bytes()).unwrap();
+    assert_eq!(later.first_epoch, Epoch(1));
+    assert!(matches!(
+        later.verify(&net.genesis),
+        Err(LightError::NeedsCheckpoint { first, reached }) if (first, reached) == (Epoch(1), Epoch(0))
+    ));
+    let expected = whole.verify(&net.genesis).unwrap();
+    for epoch in 1..=3 {
+        let checkpoint = Checkpoint::of(&net.genesis, &client_at(&net, epoch));
+        let read = Checkpoint::parse(checkpoint.to_json().unwrap().as_bytes()).unwrap();
+        assert_eq!((&read, read.epoch()), (&checkpoint, Epoch(epoch)));
+        let mut client = read.client(&net.genesis).unwrap();
+        assert_eq!(later.verify_with(&net.genesis, &mut client).unwrap(), expected);
+        assert_eq!(client, client_at(&net, 3));
+        assert_eq!(
+            whole.verify_with(&net.genesis, &mut read.client(&net.genesis).unwrap()).unwrap(),
+            expected
+        );
+    }
+    let early = net.proof_file(1, "greeting");
+    assert!(matches!(
+        early.verify_with(&net.genesis, &mut client_at(&net, 2)),
+        Err(LightError::WrongEpoch { what: "header", .. })
+    ));
+    let mut with_a_gap = later;
+    with_a_gap.handovers.remove(0);
+    assert!(with_a_gap.verify_with(&net.genesis, &mut client_at(&net, 1)).is_err());
+    let usurpers = LightClient::resume(&net.genesis, set(1, &[(50, 1), (51, 1), (52, 1), (53, 1)]));
+    assert!(whole.verify_with(&net.genesis, &mut usurpers.clone()).is_err());
+}
+
+#[test]
+fn what_is_no_checkpoint_of_this_network_is_refused() {
+    let net = Net::new();
+    let checkpoint = Checkpoint::of(&net.genesis, &client_at(&net, 2));
+    let mut elsewhere = net.genesis.clone();
+    elsewhere.timestamp_ms += 1;
+    assert!(matches!(checkpoint.client(&elsewhere), Err(LightError::OtherGenesis { .. })));
+    let json = checkpoint.to_json().unwrap();
+    for (from, to) in [
+        ("aegis-checkpoint", "aegis-proof"),
+        ("\"version\": 1", "\"version\": 2"),
+        ("\"epoch\": 2", "\"epoch\": 3"),
+        ("\"epoch\"", "\"epohc\""),
+        ("validators_base64\": \"", "validators_base64\": \"*"),
+    ] {
+        assert!(json.contains(from), "{from}");
+        let refused = Checkpoint::parse(json.replacen(from, to, 1).as_bytes());
+        assert!(matches!(refused, Err(LightError::BadCheckpoint { .. })), "{from}");
+    }
+    let long = " ".repeat(Checkpoint::BYTES_MAX + 1);
+    assert!(Checkpoint::parse(long.as_bytes()).is_err());
 }
 
 proptest! {

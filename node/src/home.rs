@@ -7,7 +7,8 @@
 //! | `node.key`, `account.key` | secret keys, mode 0600 |
 //! | `rpc.token` | bearer token for writes that the node signs, mode 0600 |
 //! | `data/` | durable state |
-//! | `journal.id` | the name of the vote journal in `data/`, so that its loss is noticed |
+//! | `journal.id` | the name of the vote journal in `data/` and how far it has got, so that its loss is noticed |
+//! | `checkpoint.json` | validators that a proof of this network was checked against last, see `aegis kv get --prove` |
 //! | `rpc.url` | where the running node serves clients |
 //! | `node.log` | log, when `aegis testnet up` started the node |
 
@@ -15,8 +16,10 @@ use std::fs::DirBuilder;
 use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use aegis_config::{GenesisFile, GenesisFormat, Layers};
+use aegis_store::StoreError;
 use aegis_types::Keypair;
 use anyhow::{Context as _, bail};
 
@@ -24,6 +27,8 @@ use crate::keyfile::{KeyFile, KeyFileError, KeyPurpose, write_private};
 
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
+/// Held while `journal.id` is written.
+static JOURNAL_NOTES: Mutex<()> = Mutex::new(());
 /// Largest token file that is read.
 const TOKEN_FILE_BYTES_MAX: u64 = 1_024;
 
@@ -31,6 +36,33 @@ const TOKEN_FILE_BYTES_MAX: u64 = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     path: PathBuf,
+}
+
+/// What a home remembers of its vote journal, outside of the journal's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalNote {
+    /// Its name.
+    pub id: [u8; 16],
+    /// How far it has got at least, see [`aegis_store::Milestones`]; none in a home of an earlier version.
+    pub confirmed: Option<u64>,
+}
+
+impl JournalNote {
+    /// Two lines: the name in hexadecimal digits, the milestone in decimal ones.
+    fn to_text(self) -> String {
+        let confirmed = self.confirmed.map(|confirmed| format!("{confirmed}\n")).unwrap_or_default();
+        format!("{}\n{confirmed}", hex::encode(self.id))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines().map(str::trim);
+        let id = hex::decode(lines.next()?).ok()?.try_into().ok()?;
+        let confirmed = lines.next().map(|line| line.parse().ok());
+        match confirmed {
+            Some(None) => None,
+            confirmed => Some(Self { id, confirmed: confirmed.flatten() }),
+        }
+    }
 }
 
 /// What a new home is made of.
@@ -137,39 +169,47 @@ impl Home {
         self.path.join("journal.id")
     }
 
-    /// The name of this home's vote journal, once it has one.
+    /// What this home knows of its vote journal, once it has one.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no name.
-    pub fn read_journal_id(&self) -> anyhow::Result<Option<[u8; 16]>> {
+    /// When the file cannot be read or holds something else.
+    pub fn read_journal_note(&self) -> anyhow::Result<Option<JournalNote>> {
         let path = self.journal_id_path();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let id = hex::decode(text.trim()).ok().and_then(|id| id.try_into().ok());
-        let id = id.with_context(|| format!("{} holds no name of a journal; restore it", path.display()))?;
-        Ok(Some(id))
+        let note = JournalNote::parse(&text);
+        let note =
+            note.with_context(|| format!("{} holds no name of a journal; restore it", path.display()))?;
+        Ok(Some(note))
     }
 
-    /// Remembers the name of this home's vote journal, durably.
+    /// Remembers, durably, this home's vote journal and how far it has got.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn write_journal_id(&self, id: [u8; 16]) -> anyhow::Result<()> {
+    /// When the file cannot be written; what it said before then still stands.
+    pub fn write_journal_note(&self, note: JournalNote) -> Result<(), StoreError> {
         let path = self.journal_id_path();
         let unfinished = path.with_extension("id.partial");
+        // The parts of a node that was stopped in this process may still be at it.
+        let _one_at_a_time = JOURNAL_NOTES.lock().unwrap_or_else(PoisonError::into_inner);
         let write = || {
             match std::fs::remove_file(&unfinished) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            write_private(&unfinished, format!("{}\n", hex::encode(id)).as_bytes())?;
+            write_private(&unfinished, note.to_text().as_bytes())?;
             std::fs::rename(&unfinished, &path)?;
             std::fs::File::open(&self.path)?.sync_all()
         };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        write().map_err(|error| StoreError::io("write", &path, error))
+    }
+
+    /// `checkpoint.json`
+    pub fn checkpoint_path(&self) -> PathBuf {
+        self.path.join("checkpoint.json")
     }
 
     /// `node.log`
@@ -328,6 +368,25 @@ mod tests {
         let effective =
             Layers::new().read_file(&home.config_path()).and_then(Layers::resolve).expect("valid");
         assert_eq!(effective.config, aegis_config::Config::default());
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_journal_is_read_back_also_from_an_earlier_version() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::new(folder.path());
+        assert_eq!(home.read_journal_note().expect("none"), None);
+        for note in [
+            JournalNote { id: [7; 16], confirmed: None },
+            JournalNote { id: [8; 16], confirmed: Some(1 << 40) },
+        ] {
+            home.write_journal_note(note).expect("written");
+            assert_eq!(home.read_journal_note().expect("read"), Some(note));
+        }
+        let id = hex::encode([8; 16]);
+        for garbled in ["".to_owned(), format!("{id}0"), format!("{id}\nx\n"), format!("{id}\n-1\n")] {
+            std::fs::write(home.journal_id_path(), &garbled).expect("written");
+            assert!(home.read_journal_note().is_err(), "{garbled}");
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod context;
 mod driver;
 mod events;
 mod executor;
+mod forgotten;
 mod handovers;
 mod journal;
 mod logging;

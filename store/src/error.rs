@@ -29,7 +29,7 @@ impl Part {
             Part::Journal => {
                 "without its journal this validator could contradict votes it has already signed, so the node does not \
                  start. Restore the folder `wal` of this very home as it was when the node stopped, never an older copy; \
-                 if that is lost, run `aegis store accept-lost-votes`: the node then must not vote until the epoch is over"
+                 if that is lost, run `aegis store accept-lost-votes`: the node then does not vote until it is safe"
             }
             Part::CommittedLog => {
                 "check the disk; the node sets damaged files aside at its start and fetches the blocks again from others"
@@ -178,7 +178,7 @@ impl StoreError {
     }
 
     /// Sorts an error of the operating system by what an operator can do about it.
-    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::NoSpace { action, path },

@@ -9,8 +9,16 @@
 //! checkpoint on, once it has synced the folder itself. So until the rename is durable the old segments may be the journal,
 //! and with them it was whole; from then on they are not read any more. They are deleted right after that, or by the next
 //! start when a crash came between; a deletion that fails closes the journal, as every other failed write does.
+//!
+//! # Milestones
+//! A journal that was cut between two records, or has lost its newest segment, looks like one that never went further. So
+//! the number of confirmed records is noted outside the journal's folder ([`Milestones`]): when a segment is made, when
+//! the journal is opened, and whenever its owner has the time. Each is noted after it is true, and that of a new segment
+//! before the flush that made it returns, so a journal that ends below its milestone has lost what was confirmed. What was confirmed since the last
+//! milestone is not protected by it.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +33,15 @@ use crate::segment::{
 /// its beginning.
 const FIRST_SEQ: u64 = 1;
 
+/// Remembers, durably and outside the journal's folder, how far a journal has got.
+pub trait Milestones: Send + Sync + fmt::Debug {
+    /// Remembers that the records below this number are confirmed, unless more are known to be.
+    ///
+    /// # Errors
+    /// When it cannot be made durable; the one before then still stands.
+    fn note(&self, confirmed: u64) -> Result<(), StoreError>;
+}
+
 /// The one writer of a vote journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -34,6 +51,9 @@ pub struct Journal {
     segments: BTreeSet<u64>,
     bytes_since_checkpoint: u64,
     is_new: bool,
+    /// The number after that of the last confirmed record.
+    confirmed: u64,
+    milestones: Option<Arc<dyn Milestones>>,
 }
 
 /// A segment that belongs to the journal as it is now.
@@ -92,7 +112,57 @@ impl Journal {
             dir.delete(first)?;
             segments.remove(&first);
         }
-        Ok((Self { dir, writer, segments, bytes_since_checkpoint, is_new }, records))
+        let confirmed = writer.next_seq();
+        let journal =
+            Self { dir, writer, segments, bytes_since_checkpoint, is_new, confirmed, milestones: None };
+        Ok((journal, records))
+    }
+
+    /// The number that a milestone of this moment has: one more than that of the last confirmed record.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// Checks that the journal is as long as it was known to be.
+    ///
+    /// # Errors
+    /// `Damaged` when it ends before the milestone.
+    pub fn check_reaches(&self, milestone: u64) -> Result<(), StoreError> {
+        if self.confirmed >= milestone {
+            return Ok(());
+        }
+        let (file, offset) = match self.segments.last() {
+            Some(&newest) => (self.dir.path(newest), Some(self.dir.size(newest)?)),
+            None => (self.dir.folder(), None),
+        };
+        let reason = format!(
+            "the records from {} to {} are missing although they were confirmed: the file was cut, or newer ones are lost",
+            self.confirmed,
+            milestone.saturating_sub(1)
+        );
+        Err(StoreError::Damaged { part: Part::Journal, file, offset, reason })
+    }
+
+    /// Notes milestones from now on, the first one at once.
+    ///
+    /// # Errors
+    /// When the first one cannot be noted.
+    pub fn keep_milestones(&mut self, milestones: Arc<dyn Milestones>) -> Result<(), StoreError> {
+        self.milestones = Some(milestones);
+        self.note_milestone()
+    }
+
+    /// Who notes milestones, for an owner that lets a thread of its own note how far the journal is.
+    pub fn milestones(&self) -> Option<Arc<dyn Milestones>> {
+        self.milestones.clone()
+    }
+
+    /// Notes how far the journal is, for an owner that stops.
+    ///
+    /// # Errors
+    /// When it cannot be noted; the journal can be used as before.
+    pub fn note_milestone(&self) -> Result<(), StoreError> {
+        self.milestones.as_ref().map_or(Ok(()), |milestones| milestones.note(self.confirmed))
     }
 
     /// Whether there was no journal in the folder when it was opened. For a validator that has voted before, that means
@@ -117,6 +187,10 @@ impl Journal {
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if let Some(flushed) = self.writer.flush()? {
             self.segments.insert(flushed.segment);
+            self.confirmed = self.writer.next_seq();
+            if flushed.started {
+                self.note_milestone().inspect_err(|_| self.writer.poison())?;
+            }
         }
         Ok(())
     }
@@ -133,6 +207,8 @@ impl Journal {
         self.flush()?;
         let first = self.writer.checkpoint(live)?;
         self.bytes_since_checkpoint = 0;
+        self.confirmed = self.writer.next_seq();
+        self.note_milestone().inspect_err(|_| self.writer.poison())?;
         let superseded = std::mem::replace(&mut self.segments, BTreeSet::from([first]));
         for old in superseded {
             self.dir.delete(old).inspect_err(|_| self.writer.poison())?;

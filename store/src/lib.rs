@@ -45,7 +45,7 @@ pub use committed_log::CommittedLog;
 pub use data_dir::DataDir;
 pub use disk::Disk;
 pub use error::{Part, StoreError};
-pub use journal::Journal;
+pub use journal::{Journal, Milestones};
 pub use kv::{KvStore, MemoryKv, Op, SledKv, Table, Visit};
 pub use log_reader::LogReader;
 pub use log_repair::{LogRepair, repair_log, set_aside, tolerate_damage};

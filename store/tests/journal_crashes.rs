@@ -1,9 +1,10 @@
 //! Scenarios in which the machine stops: the vote journal must find what it had confirmed, whatever the moment.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aegis_store::sim::{Fate, SimDisk};
-use aegis_store::{Journal, SegmentOptions, StoreError};
+use aegis_store::{Journal, Milestones, SegmentOptions, StoreError};
 
 type Records = Vec<Vec<u8>>;
 
@@ -60,12 +61,25 @@ fn open(disk: &SimDisk) -> Result<(Journal, Records), StoreError> {
     Journal::open_on(Arc::new(disk.clone()), OPTIONS)
 }
 
+/// The newest milestone, on a disk of its own.
+#[derive(Debug, Clone, Default)]
+struct Noted(Arc<AtomicU64>);
+
+impl Milestones for Noted {
+    fn note(&self, confirmed: u64) -> Result<(), StoreError> {
+        let before = self.0.swap(confirmed, Ordering::SeqCst);
+        assert!(before <= confirmed, "milestones never go back");
+        Ok(())
+    }
+}
+
 /// What may be found after a crash, kept by arithmetic of its own.
 #[derive(Default)]
 struct Model {
     confirmed: Records,
     buffered: Records,
     legal: Vec<Records>,
+    noted: Noted,
 }
 
 impl Model {
@@ -93,6 +107,7 @@ fn drive(disk: &SimDisk, before: &mut dyn FnMut(usize)) -> (Model, Option<StoreE
         Ok((journal, _)) => journal,
         Err(error) => return (model, Some(error)),
     };
+    journal.keep_milestones(Arc::new(model.noted.clone())).expect("noted");
     for (number, step) in SCRIPT.iter().enumerate() {
         before(number);
         let outcome = match step {
@@ -128,8 +143,11 @@ fn fates() -> impl Iterator<Item = Fate> {
 }
 
 /// Opens the journal, checks what it finds, and that it goes on from there for good.
-fn assert_recovers(disk: &SimDisk, legal: &[Records], what: &str) {
+fn assert_recovers(disk: &SimDisk, model: &Model, what: &str) {
+    let legal = &model.legal;
     let (mut journal, found) = open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let milestone = model.noted.0.load(Ordering::SeqCst);
+    journal.check_reaches(milestone).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(
         legal.contains(&found),
         "{what}: found {} records, expected one of {} states",
@@ -156,7 +174,7 @@ fn operations_of_the_script() -> u64 {
     let (model, error) = drive(&disk, &mut |_| {});
     assert!(error.is_none(), "the script runs through without faults");
     let operations = disk.operations();
-    assert_recovers(&disk, &model.legal, "without a crash");
+    assert_recovers(&disk, &model, "without a crash");
     operations
 }
 
@@ -169,7 +187,7 @@ fn a_crash_at_any_operation_leaves_what_was_confirmed() {
             let (model, _) = drive(&disk, &mut |_| {});
             assert!(disk.is_stopped());
             disk.crash(fate);
-            assert_recovers(&disk, &model.legal, &format!("stop at {operation}, {fate:?}"));
+            assert_recovers(&disk, &model, &format!("stop at {operation}, {fate:?}"));
         }
     }
 }
@@ -193,7 +211,7 @@ fn a_second_crash_while_recovering_changes_nothing() {
                     assert!(open(&disk).is_err());
                     disk.crash(second);
                     let what = format!("stop at {operation}, {fate:?}, again at {again}, {second:?}");
-                    assert_recovers(&disk, &model.legal, &what);
+                    assert_recovers(&disk, &model, &what);
                     second_crashes += 1;
                 }
             }
@@ -220,7 +238,7 @@ fn a_sync_that_fails_closes_the_journal_and_loses_nothing_confirmed() {
             if let Some(fate) = fate {
                 disk.crash(fate);
             }
-            assert_recovers(&disk, &model.legal, &format!("failing sync in step {failing}, {fate:?}"));
+            assert_recovers(&disk, &model, &format!("failing sync in step {failing}, {fate:?}"));
         }
     }
     assert!(failures > 20, "only {failures} syncs failed");
@@ -237,7 +255,7 @@ fn a_full_disk_closes_the_journal_and_loses_nothing_confirmed() {
         assert!(matches!(error, StoreError::NoSpace { .. }), "{error}");
         filled += 1;
         disk.lift_capacity();
-        assert_recovers(&disk, &model.legal, &format!("room for {capacity} bytes"));
+        assert_recovers(&disk, &model, &format!("room for {capacity} bytes"));
     }
     assert!(filled > 50, "the disk was full only {filled} times");
 }

@@ -1,9 +1,10 @@
 //! Scenarios in which the disk has changed what was confirmed: the vote journal must notice and say where.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aegis_store::sim::{Fate, SimDisk};
-use aegis_store::{CommittedLog, Journal, Part, SegmentOptions, StoreError};
+use aegis_store::{CommittedLog, Journal, Milestones, Part, SegmentOptions, StoreError};
 
 type Records = Vec<Vec<u8>>;
 
@@ -125,6 +126,103 @@ fn lost_and_swapped_segments_are_noticed() {
     swapped.misplace(&names[1], &names[0]);
     swapped.misplace("aside", &names[1]);
     assert_damaged(&swapped, &names[1], Some(0));
+}
+
+/// What a home remembers, on a disk that keeps it.
+#[derive(Debug, Clone, Default)]
+struct Noted(Arc<AtomicU64>);
+
+impl Milestones for Noted {
+    fn note(&self, confirmed: u64) -> Result<(), StoreError> {
+        self.0.store(confirmed, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Six records, each a flush of its own, in several segments, and the milestone that was noted for them.
+fn journal_with_milestones() -> (SimDisk, u64) {
+    let (disk, noted) = (SimDisk::new(), Noted::default());
+    let (mut journal, _) =
+        Journal::open_on(Arc::new(disk.clone()), SegmentOptions { segment_bytes: 1_000 }).expect("new");
+    journal.keep_milestones(Arc::new(noted.clone())).expect("noted");
+    for number in 0..6 {
+        journal.append(&[number; 400]);
+        journal.flush().expect("flush");
+    }
+    let newest = noted.0.load(Ordering::SeqCst);
+    assert!(newest < journal.confirmed(), "what a segment got after it was made is not noted at once");
+    journal.note_milestone().expect("noted");
+    assert_eq!(noted.0.load(Ordering::SeqCst), journal.confirmed());
+    (disk, newest)
+}
+
+#[test]
+fn a_journal_without_its_newest_segment_ends_before_its_milestone() {
+    let (disk, milestone) = journal_with_milestones();
+    let (journal, _) = open(&disk).expect("whole");
+    journal.check_reaches(milestone).expect("and as long as it was known to be");
+    drop(journal);
+    let newest = disk.names().pop().expect("segments");
+    disk.lose(&newest);
+    let (journal, _) = open(&disk).expect("nothing in the folder tells");
+    match journal.check_reaches(milestone) {
+        Err(StoreError::Damaged { part: Part::Journal, offset: Some(_), reason, .. }) => {
+            assert!(reason.contains("are missing"), "{reason}");
+        }
+        other => panic!("expected damage, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_lost_ends_before_its_milestone_also_an_empty_one() {
+    for live in [&[b"live".as_slice()][..], &[]] {
+        let (disk, noted) = (journal_of(1 << 20, &[&[b"old"]]), Noted::default());
+        let before = disk.copy();
+        let (mut journal, _) = open(&disk).expect("open");
+        journal.keep_milestones(Arc::new(noted.clone())).expect("noted");
+        journal.checkpoint(live.iter()).expect("checkpoint");
+        let (journal, _) = open(&before).expect("the segment of before");
+        assert!(journal.check_reaches(noted.0.load(Ordering::SeqCst)).is_err());
+    }
+}
+
+#[test]
+fn a_cut_at_any_place_below_the_milestone_is_damage_and_a_torn_write_above_it_is_none() {
+    let (disk, noted) = (SimDisk::new(), Noted::default());
+    let (mut journal, _) = open(&disk).expect("new");
+    for record in [b"one".as_slice(), b"two", b"three"] {
+        journal.append(record);
+        journal.flush().expect("flush");
+    }
+    journal.keep_milestones(Arc::new(noted.clone())).expect("noted");
+    let name = only_file(&disk);
+    let known = disk.contents(&name).len() as u64;
+    journal.append(b"confirmed after the milestone");
+    journal.flush().expect("flush");
+    let milestone = noted.0.load(Ordering::SeqCst);
+    for size in SEGMENT_HEADER + RECORD_HEADER + 3..disk.contents(&name).len() as u64 {
+        let cut = disk.copy();
+        cut.cut(&name, size);
+        let (journal, _) = open(&cut).expect("cut in a later write");
+        assert_eq!(journal.check_reaches(milestone).is_ok(), size >= known, "cut at {size}");
+    }
+}
+
+#[test]
+fn a_milestone_that_cannot_be_noted_closes_the_journal() {
+    #[derive(Debug)]
+    struct Full;
+    impl Milestones for Full {
+        fn note(&self, _: u64) -> Result<(), StoreError> {
+            Err(StoreError::NoSpace { action: "write", path: "journal.id".into() })
+        }
+    }
+    let disk = SimDisk::new();
+    let (mut journal, _) = open(&disk).expect("new");
+    assert!(journal.keep_milestones(Arc::new(Full)).is_err());
+    journal.append(b"vote");
+    assert!(matches!(journal.flush(), Err(StoreError::NoSpace { .. })), "no vote may rest on it");
+    assert!(matches!(journal.flush(), Err(StoreError::Poisoned { .. })));
 }
 
 #[test]

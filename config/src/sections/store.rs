@@ -11,7 +11,7 @@ section! {
         journal_segment: ByteSize = ByteSize::from_mib(64);
         /// Size at which a file of the committed log is full and the next one is begun.
         log_segment: ByteSize = ByteSize::from_mib(64);
-        /// Keep every block for ever. Without it, blocks and the history of proposals go when they are older than `keep_time`, or
+        /// Keep every block for ever, and so catch up by blocks only. Without it, blocks and the history of proposals go when they are older than `keep_time`, or
         /// when all of them take more than `keep_size`; agreed state stays.
         archive: bool = false;
         /// How long blocks are kept, in agreed time.

@@ -1,9 +1,10 @@
 //! What `kv get --prove` and `verify` share: whom to trust, and how to say what was found.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use aegis_config::GenesisFile;
-use aegis_light::{LightError, VerifiedValue};
+use aegis_light::{Checkpoint, LightClient, LightError, VerifiedValue};
 use aegis_rpc::EncodedBytes;
 use aegis_types::{Epoch, Genesis, Hash, Height, ValidatorId, View, Weight};
 use serde::Serialize;
@@ -24,6 +25,37 @@ pub fn trusted_genesis(global: &Global, file: Option<&Path>) -> Result<Genesis, 
         None => Err(Failure::usage("no genesis is at hand, and a proof is worth what the genesis is worth")
             .help("name the network's genesis with --genesis FILE, or a home that has it with --home DIR")),
     }
+}
+
+/// Reads at most one byte more than a file may have: enough to refuse the rest.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn read_bounded(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a checkpoint, which is trusted as the genesis is.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn read_checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
+    let json = read_bounded(path, Checkpoint::BYTES_MAX).map_err(|error| Failure::file(path, error))?;
+    Checkpoint::parse(&json).map_err(|error| Failure::file(path, printable(&error.to_string())))
+}
+
+/// Writes where a client stands, in one step.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_checkpoint(path: &Path, genesis: &Genesis, client: &LightClient) -> Result<(), Failure> {
+    let json = Checkpoint::of(genesis, client).to_json().map_err(|error| unproved(&error))?;
+    let unfinished = path.with_extension("partial");
+    let written = std::fs::write(&unfinished, json).and_then(|()| std::fs::rename(&unfinished, path));
+    written.map_err(|error| Failure::file(path, error))
 }
 
 /// A proof that does not hold. The reason may quote what a stranger wrote.

@@ -91,7 +91,9 @@ fn text(status: &Status) -> String {
         .field("alive", alive)
         .field("sync", sync)
         .field("peers", status.peers);
-    for (name, reason) in [("read-only", &status.read_only), ("silent", &status.silent)] {
+    let reasons =
+        [("read-only", &status.read_only), ("silent", &status.silent), ("unpruned", &status.unpruned)];
+    for (name, reason) in reasons {
         if let Some(reason) = reason {
             fields = fields.field(name, reason);
         }

@@ -122,7 +122,7 @@ pub fn check(
 
 fn check_journal(home: &Home, data_dir: &DataDir, store: &StoreSection) -> anyhow::Result<VoteFloor> {
     let options = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
-    let (_, entries) = Journal::open(&data_dir.journal_dir(), options)?;
+    let (journal, entries) = Journal::open(&data_dir.journal_dir(), options)?;
     let mut founded = None;
     let mut floor = VoteFloor::NONE;
     for entry in &entries {
@@ -132,7 +132,9 @@ fn check_journal(home: &Home, data_dir: &DataDir, store: &StoreSection) -> anyho
             Entry::Record(_) | Entry::Batch(_) => {}
         }
     }
-    ensure!(founded == home.read_journal_id()?, "it is missing, or another one than this home's");
+    let known = home.read_journal_note()?;
+    ensure!(founded == known.map(|known| known.id), "it is missing, or another one than this home's");
+    journal.check_reaches(known.and_then(|known| known.confirmed).unwrap_or_default())?;
     Ok(floor)
 }
 

@@ -3,11 +3,10 @@
 use aegis_config::StoreSection;
 use aegis_store::kv::compact::compact as write_anew;
 use aegis_store::{CommittedLog, DataDir, KvStore, SegmentOptions, SledKv};
-use aegis_types::Height;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::prune::{Needs, Pruner, Retention};
+use super::prune::{Base, Needs, Pruner, Retention};
 use super::snapshot::shelf::Shelf;
 use super::state;
 use crate::home::Home;
@@ -49,9 +48,12 @@ fn prune(data_dir: &DataDir, log: &mut CommittedLog, store: &StoreSection) -> an
     let Some(standing) = state::load_standing(&kv)? else { return Ok(()) };
     kv.flush()?;
     let shelf = Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?;
-    let snapshot: Option<Height> = shelf.offers().last().map(|offer| offer.height);
     let mut pruner = Pruner::new(Retention::of(store));
-    pruner.consider(&log.reader(), &standing, Needs { durable: standing.executed.height, snapshot })?;
+    pruner.consider(
+        &log.reader(),
+        &standing,
+        Needs { durable: standing.executed.height, base: Base::of(&shelf) },
+    )?;
     while pruner.is_busy() {
         pruner.turn(log, &kv)?;
     }

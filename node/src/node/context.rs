@@ -50,6 +50,8 @@ pub struct NodeContext {
     pub reads: ReadIndex,
     /// Where execution stands.
     pub standing: watch::Receiver<Standing>,
+    /// Why old blocks stay that are to go, if so.
+    pub held_back: watch::Receiver<Option<&'static str>>,
     pub inputs: mpsc::Sender<DriverInput>,
     pub admission: Admission,
     pub sync: SyncHandle,

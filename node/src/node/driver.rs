@@ -36,6 +36,8 @@ pub const INPUTS_MAX: usize = 4_096;
 pub const BLOCKS_MAX: usize = 1_024;
 /// The journal is rewritten with what still binds once it has grown by so much, or by as much as that is.
 const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// How often it is noted how far the journal has got, by another thread: of what was confirmed since, a loss may go unnoticed.
+const MILESTONE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the published status is refreshed while nothing changes but votes.
 const STATUS_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -161,6 +163,7 @@ impl Driver {
     /// When the journal fails, or the certified state differs from this node's: the node must stop.
     pub fn run(mut self, runtime: &Handle) -> anyhow::Result<()> {
         let mut published = Instant::now();
+        let mut noted = (Instant::now(), self.journal.confirmed());
         self.resume()?;
         loop {
             let first = runtime.block_on(self.next_wake());
@@ -192,10 +195,27 @@ impl Driver {
             }
             self.carry_out(turn)?;
             self.checkpoint_if_due()?;
+            if noted.0.elapsed() >= MILESTONE_INTERVAL && noted.1 < self.journal.confirmed() {
+                noted = (Instant::now(), self.journal.confirmed());
+                self.note_milestone(runtime);
+            }
             if is_stopping {
+                if let Err(error) = self.journal.note_milestone() {
+                    warn!(%error, "how far the vote journal has got cannot be noted");
+                }
                 return Ok(());
             }
         }
+    }
+
+    /// Lets another thread note how far the journal has got: agreement does not wait for it.
+    fn note_milestone(&self, runtime: &Handle) {
+        let (milestones, confirmed) = (self.journal.milestones(), self.journal.confirmed());
+        runtime.spawn_blocking(move || {
+            if let Some(Err(error)) = milestones.map(|milestones| milestones.note(confirmed)) {
+                warn!(%error, "how far the vote journal has got cannot be noted");
+            }
+        });
     }
 
     /// Tells the engine what was held before the restart.

@@ -200,6 +200,8 @@ pub struct Executor {
     pub decided: mpsc::Receiver<DecidedBlock>,
     pub executed: mpsc::Sender<ExecutedInput>,
     pub standing: watch::Sender<Standing>,
+    /// Why old blocks stay that are to go, if so.
+    pub held_back: watch::Sender<Option<&'static str>>,
     /// Ledger events for the node's own reactions, such as voting by itself.
     pub reactions: mpsc::Sender<Vec<LedgerEvent>>,
 }
@@ -252,8 +254,9 @@ impl Executor {
                 durable = self.execution.standing.executed.height;
             }
             if pruned.elapsed() >= prune::INTERVAL {
-                let needs = Needs { durable, snapshot: self.snapshots.newest() };
+                let needs = Needs { durable, base: self.snapshots.base() };
                 self.pruner.consider(&self.log.reader(), &self.execution.standing, needs)?;
+                self.held_back.send_replace(self.pruner.held_back());
                 pruned = Instant::now();
             }
             self.pruner.turn(&mut self.log, self.execution.kv.as_ref())?;

@@ -10,14 +10,16 @@
 //! shorter does not vote there again; and it keeps the highest height that they were for: linearizable reads of others rest
 //! on it, also when the committed log is set aside and fetched again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aegis_consensus::{Record, VoteFloor};
+use aegis_store::{Milestones, StoreError};
 use aegis_types::{Epoch, Height};
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
 use super::batches::HeldBatch;
+use crate::home::{Home, JournalNote};
 
 const RECORD: u8 = 1;
 const BATCH: u8 = 2;
@@ -27,6 +29,34 @@ const FLOOR: u8 = 5;
 /// The name of a journal: random, so that no two journals share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalId(pub [u8; 16]);
+
+/// Notes in a home how far its journal has got. Beside the data folder, so that a data folder that is put back from an older
+/// copy does not bring an older milestone with it.
+#[derive(Debug)]
+pub struct HomeMilestones {
+    home: Home,
+    id: JournalId,
+    /// What was noted last; threads note one after the other.
+    noted: Mutex<u64>,
+}
+
+impl HomeMilestones {
+    /// Those of the journal of this name; nothing is noted yet.
+    pub fn new(home: Home, id: JournalId) -> Self {
+        Self { home, id, noted: Mutex::new(0) }
+    }
+}
+
+impl Milestones for HomeMilestones {
+    fn note(&self, confirmed: u64) -> Result<(), StoreError> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if confirmed > *noted {
+            self.home.write_journal_note(JournalNote { id: self.id.0, confirmed: Some(confirmed) })?;
+            *noted = confirmed;
+        }
+        Ok(())
+    }
+}
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +118,18 @@ fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milestones_in_a_home_only_grow() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let milestones = HomeMilestones::new(home.clone(), JournalId([3; 16]));
+        for (confirmed, expected) in [(5, 5), (9, 9), (7, 9)] {
+            milestones.note(confirmed).unwrap();
+            let note = home.read_journal_note().unwrap();
+            assert_eq!(note, Some(JournalNote { id: [3; 16], confirmed: Some(expected) }));
+        }
+    }
 
     #[test]
     fn a_floor_survives_the_journal() {

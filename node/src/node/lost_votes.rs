@@ -3,11 +3,13 @@
 //! The decision stands in a new journal, as its first entries: its name, and that votes of any epoch may be lost. From then
 //! on the node follows blocks without voting, until [`super::regain`] has found the epoch from which on it may vote.
 
+use std::sync::Arc;
+
 use aegis_consensus::VoteFloor;
 use aegis_store::{DataDir, Journal, SegmentOptions, set_aside};
 use anyhow::{Context as _, bail};
 
-use super::journal::{Entry, JournalId};
+use super::journal::{Entry, HomeMilestones, JournalId};
 use crate::home::Home;
 
 /// What was done with a home's journal.
@@ -59,22 +61,23 @@ pub fn found_without_votes(home: &Home, data_dir: &DataDir, options: SegmentOpti
     journal.append(&Entry::Floor(VoteFloor::UNKNOWN).encode());
     journal.flush()?;
     // A crash before this leaves a journal that the home does not know, and so a node that does not start.
-    home.write_journal_id(id.0).context("the new journal is not known to the home; run the command again")
+    let noted = journal.keep_milestones(Arc::new(HomeMilestones::new(home.clone(), id)));
+    noted.context("the new journal is not known to the home; run the command again")
 }
 
-/// Whether the journal can be read and is the one that the home knows.
+/// Whether the journal can be read, and is the one that the home knows and as long as it was.
 fn is_whole(home: &Home, data_dir: &DataDir, options: SegmentOptions) -> anyhow::Result<bool> {
-    let entries = match Journal::open(&data_dir.journal_dir(), options) {
-        Ok((_, entries)) => entries,
+    let (journal, entries) = match Journal::open(&data_dir.journal_dir(), options) {
+        Ok(opened) => opened,
         Err(aegis_store::StoreError::Damaged { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    let known = home.read_journal_id().unwrap_or_default();
+    let Some(known) = home.read_journal_note().unwrap_or_default() else { return Ok(false) };
     let mut is_own = false;
     for entry in &entries {
         if let Entry::Founded(id) = Entry::decode(entry)? {
-            is_own = known == Some(id.0);
+            is_own = known.id == id.0;
         }
     }
-    Ok(is_own)
+    Ok(is_own && journal.check_reaches(known.confirmed.unwrap_or_default()).is_ok())
 }

@@ -2,8 +2,10 @@
 //!
 //! What is kept is configured; what must be kept is not:
 //! - the newest [`KEEP_BLOCKS`]: roots that headers name, undo, and what peers a little behind ask for;
-//! - whatever a restart would execute again: blocks above the state that is durable, and above the newest snapshot if
-//!   there is one, from which a damaged state could be built;
+//! - whatever a restart would execute again: blocks above the state that is durable;
+//! - blocks above the oldest snapshot that is offered: whoever takes it over needs them next, and so does a damaged state
+//!   that is fetched again. Without any snapshot all blocks stay, as nobody could join without them, unless none can be
+//!   made of this state;
 //! - batches whose proposals have not expired: the index of executed batches refuses them when they come again.
 //!
 //! Whole files of the log are deleted. First the rows of their blocks go, a few blocks at a time between the execution of
@@ -18,8 +20,9 @@ use aegis_store::{CommittedLog, KvStore, LogReader, Op, Table};
 use aegis_types::{Canonical, CommittedBlock, Height, Parameter};
 use anyhow::Context as _;
 use prost::Message as _;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::snapshot::shelf::Shelf;
 use super::state::{self, IndexedProposal, Standing};
 
 /// Newest blocks that are always kept.
@@ -61,9 +64,31 @@ impl Retention {
 pub struct Needs {
     /// The state up to this block is durable.
     pub durable: Height,
-    /// The newest snapshot, if there is any.
-    pub snapshot: Option<Height>,
+    /// What newcomers begin with.
+    pub base: Base,
 }
+
+/// The snapshots that blocks must follow on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// The oldest one that is offered.
+    Offered(Height),
+    /// There is none.
+    Missing,
+    /// None can be made of this state, so waiting for one would mean to keep all blocks for ever.
+    Impossible,
+}
+
+impl Base {
+    /// The base that a shelf is.
+    pub fn of(shelf: &Shelf) -> Self {
+        shelf.offers().first().map_or(Self::Missing, |offer| Self::Offered(offer.height))
+    }
+}
+
+/// Why blocks stay that are to go.
+const NO_SNAPSHOT: &str = "old blocks are kept although they are to be deleted: this node has no snapshot of the state, and \
+                           newcomers could not join without either; snapshots are made each `store.snapshot_blocks` blocks";
 
 /// Lets history go, bit by bit.
 #[derive(Debug)]
@@ -71,12 +96,18 @@ pub struct Pruner {
     retention: Retention,
     /// The first block that is to stay, while blocks below it are being let go.
     target: Option<Height>,
+    is_held_back: bool,
 }
 
 impl Pruner {
     /// A pruner that keeps so much.
     pub fn new(retention: Retention) -> Self {
-        Self { retention, target: None }
+        Self { retention, target: None, is_held_back: false }
+    }
+
+    /// Why blocks stay that are to go, if so.
+    pub fn held_back(&self) -> Option<&'static str> {
+        self.is_held_back.then_some(NO_SNAPSHOT)
     }
 
     /// Whether there is work for [`turn`](Self::turn).
@@ -92,7 +123,13 @@ impl Pruner {
         if let Retention::Bounded { age_ms, bytes } = self.retention
             && self.target.is_none()
         {
-            self.target = first_to_stay(log, standing, needs, (age_ms, bytes))?;
+            let target = first_to_stay(log, standing, needs, (age_ms, bytes))?;
+            let is_held_back = target.is_some() && needs.base == Base::Missing;
+            if is_held_back && !self.is_held_back {
+                warn!("{NO_SNAPSHOT}");
+            }
+            self.is_held_back = is_held_back;
+            self.target = target.filter(|_| !is_held_back);
         }
         Ok(())
     }
@@ -132,7 +169,10 @@ fn first_to_stay(
     (age_ms, bytes): (u64, u64),
 ) -> anyhow::Result<Option<Height>> {
     let files = log.files()?;
-    let base = needs.snapshot.map_or(needs.durable, |snapshot| snapshot.min(needs.durable));
+    let base = match needs.base {
+        Base::Offered(snapshot) => snapshot.min(needs.durable),
+        Base::Missing | Base::Impossible => needs.durable,
+    };
     let newest = standing.executed.height;
     let needed = Height(base.0.min(newest.0.saturating_sub(KEEP_BLOCKS)));
     let Some(now_ms) = timestamp_of(log, newest)? else { return Ok(None) };
@@ -200,9 +240,11 @@ fn forget_block(log: &LogReader, kv: &dyn KvStore, height: Height, ops: &mut Vec
 #[cfg(test)]
 mod tests {
     use aegis_store::SegmentOptions;
-    use aegis_types::ProposalBody;
+    use aegis_types::{CertifiedHeader, ProposalBody};
 
     use super::*;
+    use crate::node::snapshot::manifest::{ChunkInfo, Manifest};
+    use crate::node::snapshot::shelf::write_manifest;
     use crate::node::testing::{Chain, batch_digest, put};
 
     const BLOCKS: u64 = KEEP_BLOCKS + 200;
@@ -239,18 +281,64 @@ mod tests {
         Setting { _folder: folder, chain, execution, log }
     }
 
-    fn run(setting: &mut Setting, retention: Retention, needs: Needs) {
+    fn run(setting: &mut Setting, retention: Retention, needs: Needs) -> Option<&'static str> {
         let mut pruner = Pruner::new(retention);
         pruner.consider(&setting.log.reader(), &setting.execution.standing, needs).unwrap();
         while pruner.is_busy() {
             pruner.turn(&mut setting.log, setting.execution.kv.as_ref()).unwrap();
         }
+        pruner.held_back()
+    }
+
+    #[test]
+    fn without_a_snapshot_nothing_goes_and_the_node_says_so_unless_none_can_be_made() {
+        let mut setting = setting();
+        let nothing = Retention::Bounded { age_ms: 0, bytes: 0 };
+        let needs = |base| Needs { durable: Height(BLOCKS), base };
+        let wanted = Retention::Bounded { age_ms: FOREVER, bytes: FOREVER };
+        assert_eq!(run(&mut setting, wanted, needs(Base::Missing)), None, "nothing is to go anyway");
+        let held_back = run(&mut setting, nothing, needs(Base::Missing)).unwrap();
+        assert!(held_back.contains("store.snapshot_blocks"), "{held_back}");
+        assert_eq!(setting.log.first(), Some(Height(1)));
+        assert_eq!(run(&mut setting, nothing, needs(Base::Impossible)), None);
+        assert!(setting.log.first().unwrap() > Height(1));
+    }
+
+    /// A snapshot as far as a shelf looks at it.
+    fn put_snapshot(shelf: &Shelf, chain: &Chain, height: u64) {
+        let certified = |height: u64| {
+            let block = chain.blocks[usize::try_from(height).unwrap() - 1].clone();
+            CertifiedHeader { header: block.header, certificate: block.certificate }
+        };
+        let mut witness = certified(height + 1);
+        witness.header.executed.height = Height(height);
+        let chunks = vec![ChunkInfo { root: witness.header.executed.state_root, bytes: 0 }];
+        let manifest = Manifest { block: certified(height), witness, level: 0, chunks, block_bytes: 0 };
+        let folder = shelf.begin(Height(height)).unwrap();
+        write_manifest(&folder, &manifest).unwrap();
+        shelf.finish(&folder, Height(height)).unwrap();
+    }
+
+    #[test]
+    fn blocks_after_the_oldest_snapshot_that_is_offered_stay() {
+        let mut setting = setting();
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(folder.path().join("snap")).unwrap();
+        assert_eq!(Base::of(&shelf), Base::Missing);
+        for height in [30, 60] {
+            put_snapshot(&shelf, &setting.chain, height);
+        }
+        assert_eq!(Base::of(&shelf), Base::Offered(Height(30)));
+        let needs = Needs { durable: Height(BLOCKS), base: Base::of(&shelf) };
+        run(&mut setting, Retention::Bounded { age_ms: 0, bytes: 0 }, needs);
+        let first = setting.log.first().unwrap();
+        assert!(first > Height(1) && first <= Height(30), "{first}");
     }
 
     #[test]
     fn old_blocks_go_with_their_rows_and_nothing_else_does() {
         let mut setting = setting();
-        let all = Needs { durable: Height(BLOCKS), snapshot: None };
+        let all = Needs { durable: Height(BLOCKS), base: Base::Offered(Height(BLOCKS)) };
         run(&mut setting, Retention::Archive, all);
         assert_eq!(setting.log.first(), Some(Height(1)), "an archive keeps everything");
         run(&mut setting, Retention::Bounded { age_ms: FOREVER, bytes: FOREVER }, all);
@@ -276,8 +364,9 @@ mod tests {
     #[test]
     fn what_a_restart_or_a_repair_needs_stays() {
         for needs in [
-            Needs { durable: Height(30), snapshot: None },
-            Needs { durable: Height(BLOCKS), snapshot: Some(Height(30)) },
+            Needs { durable: Height(30), base: Base::Offered(Height(BLOCKS)) },
+            Needs { durable: Height(30), base: Base::Impossible },
+            Needs { durable: Height(BLOCKS), base: Base::Offered(Height(30)) },
         ] {
             let mut setting = setting();
             run(&mut setting, Retention::Bounded { age_ms: 0, bytes: 0 }, needs);
@@ -288,7 +377,7 @@ mod tests {
     #[test]
     fn size_alone_is_a_reason_too_and_unexpired_batches_stay() {
         let mut setting = setting();
-        let all = Needs { durable: Height(BLOCKS), snapshot: None };
+        let all = Needs { durable: Height(BLOCKS), base: Base::Offered(Height(BLOCKS)) };
         run(&mut setting, Retention::Bounded { age_ms: FOREVER, bytes: 0 }, all);
         assert!(setting.log.first().unwrap() > Height(1));
 

@@ -23,12 +23,13 @@ use super::batches::{BatchPool, HeldBatch, Offer, Taken};
 use super::certified::CertifiedState;
 use super::clock::Clock;
 use super::executor::Execution;
+use super::forgotten::forgotten_vote;
 use super::handovers;
-use super::journal::{Entry, JournalId};
+use super::journal::{Entry, HomeMilestones, JournalId};
 use super::repair::{LostBlocks, Opened, open_log_and_state};
 use super::snapshot::shelf::Shelf;
 use super::state::{self, Standing, StateView};
-use super::state_sync::settle::settle;
+use super::state_sync::settle::{keep_blocks, settle};
 use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
@@ -72,6 +73,9 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let mut data_dir = DataDir::open(&home.data_path())?;
     let shelf =
         Arc::new(Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?);
+    if store.archive {
+        keep_blocks(&shelf).context("a fetched snapshot cannot be set aside")?;
+    }
     settle(&data_dir, &shelf)?;
     let (mut journal, entries) = Journal::open(
         &data_dir.journal_dir(),
@@ -99,12 +103,25 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
     let State { execution, roots } = state;
     let journal_id = match founded {
-        Some(id) => recognise_journal(id, home, &data_dir)?,
+        Some(id) => recognise_journal(&journal, id, home, &data_dir)?,
         None => found_journal(&mut journal, home, &data_dir, !has_log)?,
     };
+    journal.keep_milestones(Arc::new(HomeMilestones::new((*home).clone(), journal_id)))?;
     let mut floor = told_floor.unwrap_or_default();
     if is_first_of_version {
         floor = first_floor(&log, was_repaired);
+        journal.append(&Entry::Floor(floor).encode());
+        journal.flush()?;
+    }
+    if let Some(height) =
+        forgotten_vote(&log, execution.kv.as_ref(), &records, &floor, &node_key.validator_id())?
+    {
+        warn!(
+            %height,
+            "the committed log has a block that this node has signed, and the vote journal does not know of it: votes are \
+             lost, so this node does not vote before it has found out from which epoch on it may"
+        );
+        floor = VoteFloor { epoch: VoteFloor::UNKNOWN.epoch, ..floor };
         journal.append(&Entry::Floor(floor).encode());
         journal.flush()?;
     }
@@ -132,21 +149,26 @@ fn first_floor(log: &CommittedLog, was_repaired: bool) -> VoteFloor {
     if was_repaired { VoteFloor::UNKNOWN } else { VoteFloor { height: end, ..VoteFloor::NONE } }
 }
 
-/// Compares the journal's name with the one that the home remembers.
-fn recognise_journal(id: JournalId, home: &Home, data_dir: &DataDir) -> anyhow::Result<JournalId> {
-    match home.read_journal_id()? {
-        Some(known) if known != id.0 => bail!(
+/// Compares the journal's name and length with what the home remembers.
+fn recognise_journal(
+    journal: &Journal,
+    id: JournalId,
+    home: &Home,
+    data_dir: &DataDir,
+) -> anyhow::Result<JournalId> {
+    match home.read_journal_note()? {
+        Some(known) if known.id != id.0 => bail!(
             "the vote journal in {} is another one than this home's: it may lack votes. Restore the folder of this very \
              home as it was when the node stopped; if that is lost, run `aegis store accept-lost-votes --home {}`: the node \
              then does not vote until it is safe",
             data_dir.journal_dir().display(),
             home.path().display()
         ),
-        Some(_) => Ok(id),
-        None => {
-            home.write_journal_id(id.0)?;
+        Some(known) => {
+            journal.check_reaches(known.confirmed.unwrap_or_default())?;
             Ok(id)
         }
+        None => Ok(id),
     }
 }
 
@@ -157,7 +179,7 @@ fn found_journal(
     data_dir: &DataDir,
     is_first_start: bool,
 ) -> anyhow::Result<JournalId> {
-    if home.read_journal_id()?.is_some() || !is_first_start {
+    if home.read_journal_note()?.is_some() || !is_first_start {
         bail!(
             "the vote journal of this home is missing: without it the node cannot know what it has voted for, and might \
              contradict itself. Restore the folder {} as it was when the node stopped, never an older copy; if that is \
@@ -169,7 +191,6 @@ fn found_journal(
     let id = JournalId(rand::random());
     journal.append(&Entry::Founded(id).encode());
     journal.flush()?;
-    home.write_journal_id(id.0)?;
     Ok(id)
 }
 
@@ -423,7 +444,7 @@ fn begin(kv: &Arc<dyn KvStore>, ledger: Ledger, standing: Standing) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
-    use aegis_types::{View, Vote, VoteContent, VoteKind};
+    use aegis_types::{Epoch, View, Vote, VoteContent, VoteKind};
 
     use super::*;
     use crate::node::testing::{Chain, batch_digest, put};
@@ -534,6 +555,111 @@ mod tests {
             assert!(recovered.engine.status().floor.is_unknown());
             assert!(!recovered.engine.status().is_member);
             assert_eq!(recovered.data_dir.version(), FORMAT_VERSION);
+        }
+    }
+
+    /// A home whose journal has some entries behind its name, with the segment that they are in and where they begin.
+    fn home_with_entries(folder: &Path, chain: &Chain) -> (Home, std::path::PathBuf, u64) {
+        let home = Home::new(folder);
+        drop(recover_at(&home, chain));
+        let wal = home.data_path().join("wal");
+        let segment = std::fs::read_dir(&wal).unwrap().next().unwrap().unwrap().path();
+        let begin = std::fs::metadata(&segment).unwrap().len();
+        let (mut journal, _) = Journal::open(&wal, SegmentOptions::default()).unwrap();
+        for epoch in 0..3 {
+            let floor = VoteFloor { epoch: Epoch(epoch), ..VoteFloor::NONE };
+            journal.append(&Entry::Floor(floor).encode());
+            journal.flush().unwrap();
+        }
+        (home, segment, begin)
+    }
+
+    fn try_recover(home: &Home, chain: &Chain) -> anyhow::Result<Recovered> {
+        let store = aegis_config::StoreSection::default();
+        let clock = Clock::start();
+        recover(&RecoverOptions { home, genesis: &chain.genesis, node_key: &chain.key, store: &store, clock })
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_after_a_start_had_found_it_longer_stops_the_node() {
+        let chain = chain_of(1);
+        let folder = tempfile::tempdir().unwrap();
+        let (home, segment, begin) = home_with_entries(folder.path(), &chain);
+        // This start notes how far the journal is.
+        drop(recover_at(&home, &chain));
+        std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(begin).unwrap();
+        let error = try_recover(&home, &chain).err().expect("votes are lost").to_string();
+        assert!(error.contains("are missing") && error.contains("accept-lost-votes"), "{error}");
+        let options = SegmentOptions::default();
+        crate::node::lost_votes::accept_lost_votes(
+            &home,
+            options.segment_bytes,
+            crate::node::lost_votes::Cause::Unusable,
+        )
+        .expect("it is not whole");
+        assert!(recover_at(&home, &chain).engine.status().floor.is_unknown());
+    }
+
+    #[test]
+    fn a_torn_write_above_what_was_noted_is_cut_without_alarm() {
+        let chain = chain_of(1);
+        let folder = tempfile::tempdir().unwrap();
+        let (home, segment, _) = home_with_entries(folder.path(), &chain);
+        drop(recover_at(&home, &chain));
+        let end = std::fs::metadata(&segment).unwrap().len();
+        let (mut journal, _) =
+            Journal::open(&home.data_path().join("wal"), SegmentOptions::default()).unwrap();
+        journal.append(&Entry::Floor(VoteFloor::NONE).encode());
+        journal.flush().unwrap();
+        drop(journal);
+        std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(end + 20).unwrap();
+        assert_eq!(recover_at(&home, &chain).engine.status().floor.epoch, Epoch(2));
+    }
+
+    #[test]
+    fn an_older_copy_of_the_data_folder_is_told_from_the_true_one_as_the_home_knows_how_far_its_journal_was()
+    {
+        let chain = chain_of(1);
+        let folder = tempfile::tempdir().unwrap();
+        let (home, segment, begin) = home_with_entries(folder.path(), &chain);
+        let older = std::fs::read(&segment).unwrap()[..usize::try_from(begin).unwrap()].to_vec();
+        drop(recover_at(&home, &chain));
+        std::fs::write(&segment, older).unwrap();
+        assert!(try_recover(&home, &chain).is_err());
+    }
+
+    #[test]
+    fn a_node_that_finds_its_signature_on_a_block_of_which_its_journal_knows_nothing_does_not_vote() {
+        let mut chain = Chain::new();
+        let mut execution = chain.execution();
+        for number in 0..3 {
+            let proposal = chain.proposal(put(&format!("k{number}")));
+            chain.decide(&mut execution, vec![proposal]);
+        }
+        for (lost, may_vote) in [(0, true), (1, false), (3, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::new(folder.path());
+            drop(recover_at(&home, &chain));
+            log_from(&home.data_path().join("clog"), &chain, 1);
+            let (mut journal, _) =
+                Journal::open(&home.data_path().join("wal"), SegmentOptions::default()).unwrap();
+            for block in &chain.blocks[..3 - lost] {
+                let (header, certificate) = (block.header.clone(), block.certificate.clone());
+                let vote = Vote::sign(certificate.content, &chain.key, &chain.genesis.domain());
+                let record = Record::Committing { header, certificate, vote };
+                journal.append(&Entry::Record(Box::new(record)).encode());
+            }
+            journal.flush().unwrap();
+            drop(journal);
+            // Also at the start after: that votes are lost is in the journal by then.
+            for _ in 0..2 {
+                let status = recover_at(&home, &chain).engine.status();
+                assert_eq!(
+                    (status.is_member, status.floor.is_unknown()),
+                    (may_vote, !may_vote),
+                    "{lost} lost"
+                );
+            }
         }
     }
 

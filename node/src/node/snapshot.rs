@@ -8,6 +8,8 @@
 //! | `piece_file` | a file with a piece, and its checksums |
 //! | `pinned` | the state at a height while later blocks are executed |
 //! | `maker`, `writer` | making one without stopping execution |
+//! | `cut` | at which level a state is cut into chunks |
+//! | `room` | how much of the disk a snapshot may take |
 //! | `question` | what nodes ask each other about snapshots |
 //! | `serve` | the answers |
 //!
@@ -22,11 +24,13 @@
 //! a checksum; chunks and block are checked against it by whoever reads them in earnest.
 
 pub mod chunk;
+pub mod cut;
 pub mod maker;
 pub mod manifest;
 pub mod piece_file;
 pub mod pinned;
 pub mod question;
+pub mod room;
 pub mod serve;
 pub mod shelf;
 pub mod writer;

@@ -31,7 +31,8 @@ use super::read_only::{Condition, Room, is_disk_trouble, is_little_space};
 use super::recovery::{RecoverOptions, Recovered, recover};
 use super::restart::RestartHandle;
 use super::settings::{network_config, rpc_config};
-use super::snapshot::maker::SnapshotMaker;
+use super::snapshot::maker::{MakerOptions, SnapshotMaker};
+use super::snapshot::room::SnapshotRoom;
 use super::state_sync::StateSync;
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
@@ -325,12 +326,14 @@ impl Parts {
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
         let Config { consensus, store, sync: sync_rule, .. } = config;
         let restart = RestartHandle::default();
-        let snapshots = SnapshotMaker::new(
-            shelf.clone(),
-            execution.kv.clone(),
-            log.reader(),
-            u64::try_from(store.snapshot_blocks).unwrap_or(u64::MAX),
-        );
+        let snapshots = SnapshotMaker::new(MakerOptions {
+            shelf: shelf.clone(),
+            kv: execution.kv.clone(),
+            log: log.reader(),
+            every: u64::try_from(store.snapshot_blocks).unwrap_or(u64::MAX),
+            room: SnapshotRoom { folder: data_dir.path().to_path_buf(), free_min: store.free_min.bytes() },
+            node: node_key.validator_id(),
+        });
         let state_sync = StateSync::new(
             network.clone(),
             genesis.clone(),
@@ -346,6 +349,7 @@ impl Parts {
         let (status_sender, agreement) = watch::channel(engine.status());
         let (committing_sender, committing) = watch::channel(engine.committing());
         let (reads, readers) = ReadIndex::channel();
+        let (held_back_sender, held_back) = watch::channel(None);
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);
         let node = Arc::new(NodeContext {
@@ -366,6 +370,7 @@ impl Parts {
             committing,
             reads,
             standing,
+            held_back,
             inputs: inputs_sender,
             admission,
             sync: SyncHandle::default(),
@@ -410,6 +415,7 @@ impl Parts {
             decided,
             executed: executed_sender,
             standing: standing_sender,
+            held_back: held_back_sender,
             reactions: reactions_sender,
         };
         let runtime = Handle::current();

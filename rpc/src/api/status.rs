@@ -104,6 +104,9 @@ pub struct Status {
     /// Why the node does not vote although it may be in the validator set; absent when it is not kept from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<String>,
+    /// Why old blocks are kept although they are to be deleted; absent when none are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpruned: Option<String>,
 }
 
 /// How far a node is behind.

@@ -79,6 +79,7 @@ impl From<Status> for proto::Status {
             first_height: number(status.first_height),
             read_only: status.read_only,
             silent: status.silent,
+            unpruned: status.unpruned,
         }
     }
 }

@@ -157,6 +157,7 @@ pub fn status() -> Status {
         first_height: Some(Height(2)),
         read_only: None,
         silent: Some("its votes were lost".to_owned()),
+        unpruned: Some("no snapshot".to_owned()),
     }
 }
 

@@ -297,6 +297,7 @@ fn status_message() -> proto::Status {
         first_height: Some(2),
         read_only: None,
         silent: Some("its votes were lost".into()),
+        unpruned: Some("no snapshot".into()),
     }
 }
 

@@ -130,6 +130,10 @@ impl SegmentDir {
         StoreError::Damaged { part: self.part, file: self.path(first), offset, reason: reason.into() }
     }
 
+    pub fn folder(&self) -> PathBuf {
+        self.medium.path("")
+    }
+
     pub fn path(&self, first: u64) -> PathBuf {
         self.medium.path(&name(first))
     }

@@ -20,6 +20,8 @@ use clap::Parser;
 
 /// Tag of the journal's entry with its name, as the node writes it.
 const FOUNDED: u8 = 3;
+/// Tag of the entry that says below which epoch and height votes may be forgotten.
+const FLOOR: u8 = 5;
 const JOURNAL_ID: [u8; 16] = [1; 16];
 /// Agreed time between two blocks.
 const BLOCK_MS: u64 = 10;
@@ -170,6 +172,7 @@ fn main() -> anyhow::Result<()> {
         log.flush()?;
     }
     let Executed { height, state_root } = chain.executed;
+    forget_votes(&arguments.home, height)?;
     println!("{next} keys in {height} blocks, state root {state_root}, {} s", begun.elapsed().as_secs());
     Ok(())
 }
@@ -183,4 +186,13 @@ fn open(home: &Path) -> anyhow::Result<CommittedLog> {
     journal.flush()?;
     fs::write(home.join("journal.id"), format!("{}\n", hex::encode(JOURNAL_ID)))?;
     Ok(CommittedLog::open(&data_dir.log_dir(), SegmentOptions::default())?)
+}
+
+/// Says in the journal that the votes for all blocks are dropped, as a checkpoint does: the blocks are signed.
+fn forget_votes(home: &Path, height: Height) -> anyhow::Result<()> {
+    let data_dir = DataDir::open(&home.join("data"))?;
+    let (mut journal, _) = Journal::open(&data_dir.journal_dir(), SegmentOptions::default())?;
+    let epoch = 0_u64;
+    journal.append(&[&[FLOOR][..], &epoch.to_be_bytes(), &height.0.to_be_bytes()].concat());
+    Ok(journal.flush()?)
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aegis_types::Epoch;
 use clap::Args;
 
 use super::prove;
@@ -26,6 +27,10 @@ pub struct Get {
     /// The network's genesis, which the check trusts [default: the home's]
     #[arg(long, value_name = "FILE", requires = "prove")]
     genesis: Option<PathBuf>,
+    /// Leave the handovers before this epoch out of the proof: it can then be checked only with a checkpoint. For networks
+    /// whose chain of handovers has become too long for one file
+    #[arg(long, value_name = "EPOCH", requires = "prove")]
+    from_epoch: Option<u64>,
 }
 
 impl Get {
@@ -35,7 +40,16 @@ impl Get {
     /// When no node answers, there is no such key, or what was to be proved is not.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         if self.prove {
-            return prove::run(global, &self.key, self.file.as_deref(), self.genesis.as_deref()).await;
+            return prove::run(
+                global,
+                prove::Request {
+                    key: &self.key,
+                    file: self.file.as_deref(),
+                    genesis: self.genesis.as_deref(),
+                    from_epoch: self.from_epoch.map(Epoch),
+                },
+            )
+            .await;
         }
         let session = Session::open(global)?.reading(self.freshness.consistency());
         let entry = session.client.kv_get(&self.key).await.map_err(|error| session.failure(error))?;

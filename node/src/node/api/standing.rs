@@ -68,6 +68,7 @@ impl Api {
             first_height: node.log.first(),
             read_only: node.condition.trouble(),
             silent: silence(&agreement),
+            unpruned: node.held_back.borrow().map(str::to_owned),
         })
     }
 

@@ -12,7 +12,8 @@ const LENGTHS_BYTES: usize = 8;
 pub const CHUNK_BYTES_AIM: u64 = 896 * 1024;
 
 /// Largest chunk. Key hashes spread a state evenly, so one this large is somebody's work, who searched for keys of one
-/// bucket; a state with one is not served in snapshots. A larger limit would let a liar fill more memory before it is found out.
+/// bucket; a state is cut as finely as it takes, and one with such a bucket is not served in snapshots. A larger limit would let
+/// a liar fill more memory before it is found out.
 pub const CHUNK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Appends an entry.

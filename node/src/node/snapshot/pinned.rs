@@ -13,6 +13,8 @@ use aegis_store::{KvStore, StoreError, Table};
 
 /// Most bytes of old values: with more, making the snapshot takes too long for this node's load and is given up.
 const NOTES_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// With more than this part of them, the writer should not wait any longer.
+const URGENT_PART: u64 = 16;
 /// A page ends after so many bytes or entries: commits wait while one is read, some milliseconds.
 const PAGE_BYTES: usize = 512 * 1024;
 const PAGE_ENTRIES: usize = 2_000;
@@ -57,6 +59,12 @@ impl Pinned {
     /// Gives up: what was replaced is not known any more.
     pub fn lose(&self) {
         *self.notes() = Notes { is_lost: true, ..Notes::default() };
+    }
+
+    /// Whether so much has changed since that the snapshot should be written soon, or it never will be.
+    pub fn is_urgent(&self) -> bool {
+        let notes = self.notes();
+        notes.is_lost || notes.bytes > NOTES_BYTES_MAX / URGENT_PART
     }
 
     /// Whether too much has changed since to go on.

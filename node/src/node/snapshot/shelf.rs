@@ -100,7 +100,8 @@ impl Shelf {
                 if let Some(Err(error)) = held {
                     warn!(folder = %entry.path().display(), error = format!("{error:#}"), "a damaged snapshot is deleted");
                 }
-                fs::remove_dir_all(entry.path())?;
+                // Another thread may be deleting it already.
+                shelf.discard(&entry.path())?;
             }
         }
         shelf.retire();

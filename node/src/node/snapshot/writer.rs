@@ -1,7 +1,7 @@
 //! Writes the files of a snapshot from a pinned state.
 //!
-//! The state is read twice: once to learn its size, from which follows how many chunks there are, and once to hand each
-//! entry to its chunk. So the cut depends on the state alone, and all nodes cut alike. Then each chunk is put in order and
+//! The state is read twice: once to learn the sizes of its buckets, from which follows how many chunks there are, and once to
+//! hand each entry to its chunk. So the cut depends on the state alone, and all nodes cut alike. Then each chunk is put in order and
 //! checked against the root that its subtree had at the pinned height; a mistake here would be taken for a lie elsewhere.
 
 use std::fs::{self, OpenOptions};
@@ -17,10 +17,12 @@ use aegis_types::{CertifiedHeader, Hash, Subtree};
 use anyhow::{Context as _, bail, ensure};
 use tokio_util::sync::CancellationToken;
 
-use super::chunk::{CHUNK_BYTES_AIM, CHUNK_BYTES_MAX, Entries, entry_bytes, push_entry, verify};
+use super::chunk::{CHUNK_BYTES_MAX, Entries, entry_bytes, push_entry, verify};
+use super::cut::BucketSizes;
 use super::manifest::{ChunkInfo, Manifest, Piece};
 use super::piece_file;
 use super::pinned::Pinned;
+use super::room::SnapshotRoom;
 use super::shelf::{piece_path, write_manifest};
 
 /// Entries on their way into their chunks' files.
@@ -42,28 +44,22 @@ pub struct Source {
     pub block_encoding: Vec<u8>,
     /// The block whose header names the state.
     pub witness: CertifiedHeader,
+    /// The disk that it is written to.
+    pub room: SnapshotRoom,
     /// Ends the writing when the node ends.
     pub stop: CancellationToken,
-}
-
-/// The level at which chunks of a state of so many bytes have about the size that is aimed at.
-pub fn level_for(bytes: u64) -> u32 {
-    let chunks = bytes.div_ceil(CHUNK_BYTES_AIM).max(1);
-    chunks.next_power_of_two().trailing_zeros().min(Subtree::LEVEL_MAX)
 }
 
 impl Source {
     /// Writes all files into an empty folder, durably.
     ///
     /// # Errors
-    /// When the disk or the store fails, when the state changes too fast, or when a chunk would be too large.
+    /// When the disk or the store fails or has too little room, when the state changes too fast, or `Uncuttable`.
     pub fn write_into(&self, folder: &Path) -> anyhow::Result<Manifest> {
-        let mut bytes = 0_u64;
-        self.for_each_entry(|key, value| {
-            bytes = bytes.saturating_add(entry_bytes(key, value));
-            Ok(())
-        })?;
-        let level = level_for(bytes);
+        let mut sizes = BucketSizes::new()?;
+        self.for_each_entry(|key, value| Ok(sizes.add(key, entry_bytes(key, value))?))?;
+        let level = sizes.level()?;
+        self.room.check(sizes.total())?;
         self.spool(folder, level)?;
         let mut chunks = Vec::with_capacity(Subtree::count(level)?);
         for index in 0..Subtree::count(level)? {
@@ -130,7 +126,9 @@ impl Source {
         ensure!(!self.pinned.is_lost(), "the state changes faster than it can be written");
         std::thread::sleep(begun.elapsed().min(REST_MAX));
         ensure!(!self.stop.is_cancelled(), "the node stops");
-        Ok(())
+        // What is written already is not free any more, so only the margin counts.
+        let further = 0;
+        self.room.check(further)
     }
 }
 
@@ -158,10 +156,7 @@ fn sorted(spool: &Path) -> anyhow::Result<Vec<u8>> {
         Err(error) => return Err(error.into()),
     };
     if size > CHUNK_BYTES_MAX {
-        bail!(
-            "a chunk would have {size} bytes, more than the {CHUNK_BYTES_MAX} that nodes accept: somebody has filled one \
-             bucket of the state; newcomers have to sync by blocks"
-        );
+        bail!("a chunk has {size} bytes although its entries were counted; please report this");
     }
     let bytes = fs::read(spool)?;
     let mut entries = Vec::new();
@@ -176,18 +171,4 @@ fn sorted(spool: &Path) -> anyhow::Result<Vec<u8>> {
     }
     fs::remove_file(spool)?;
     Ok(chunk)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_have_about_the_size_aimed_at() {
-        assert_eq!(level_for(0), 0);
-        assert_eq!(level_for(CHUNK_BYTES_AIM), 0);
-        assert_eq!(level_for(CHUNK_BYTES_AIM + 1), 1);
-        assert_eq!(level_for(200 * CHUNK_BYTES_AIM), 8);
-        assert_eq!(level_for(u64::MAX), Subtree::LEVEL_MAX);
-    }
 }

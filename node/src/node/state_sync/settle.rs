@@ -132,6 +132,25 @@ pub fn settle(data_dir: &DataDir, shelf: &Shelf) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives up an exchange that was announced before this node became an archive: it would delete the blocks that are to be
+/// kept. One that has begun already must be completed.
+///
+/// # Errors
+/// Errors of the disk.
+pub fn keep_blocks(shelf: &Shelf) -> io::Result<()> {
+    let incoming = Incoming::new(shelf.incoming());
+    let is_untouched = incoming.kv().exists() && incoming.log().exists();
+    if !(incoming.is_ready() && is_untouched) {
+        return Ok(());
+    }
+    warn!(
+        "this node is an archive (store.archive), so a fetched snapshot is not put in the place of its blocks"
+    );
+    fs::remove_file(incoming.folder().join(READY))?;
+    sync_folder(incoming.folder())?;
+    remove(incoming.folder())
+}
+
 /// The pieces are a snapshot like any other, for the next one who asks; without it nothing is lost.
 fn keep_pieces(incoming: &Incoming, shelf: &Shelf) {
     let kept = read_manifest(&incoming.pieces()).and_then(|manifest| {
@@ -240,6 +259,30 @@ mod tests {
         replace(&data_dir.log_dir(), &incoming.log()).unwrap();
         incoming.discard().unwrap();
         assert!(replaced(&data_dir.kv_dir()).exists() && replaced(&data_dir.log_dir()).exists());
+        settle(&data_dir, &shelf).unwrap();
+        assert_settled(&data_dir, &shelf);
+    }
+
+    #[test]
+    fn an_archive_keeps_its_blocks_unless_the_exchange_has_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data_dir, shelf) = prepare(folder.path());
+        let incoming = Incoming::new(shelf.incoming());
+        incoming.announce().unwrap();
+        keep_blocks(&shelf).unwrap();
+        settle(&data_dir, &shelf).unwrap();
+        assert_eq!(
+            (names(&data_dir.kv_dir()), names(&data_dir.log_dir())),
+            (vec!["old".into()], vec!["old".into()])
+        );
+        assert!(!shelf.incoming().exists());
+
+        let folder = tempfile::tempdir().unwrap();
+        let (data_dir, shelf) = prepare(folder.path());
+        let incoming = Incoming::new(shelf.incoming());
+        incoming.announce().unwrap();
+        replace(&data_dir.kv_dir(), &incoming.kv()).unwrap();
+        keep_blocks(&shelf).unwrap();
         settle(&data_dir, &shelf).unwrap();
         assert_settled(&data_dir, &shelf);
     }

@@ -22,6 +22,7 @@ use crate::node::recovery::open_state;
 use crate::node::snapshot::manifest::{ChunkInfo, Manifest, Piece};
 use crate::node::snapshot::piece_file;
 use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::room::SnapshotRoom;
 use crate::node::snapshot::shelf::{Shelf, piece_path, read_manifest, write_manifest};
 use crate::node::snapshot::writer::Source;
 use crate::node::testing::Chain;
@@ -60,6 +61,7 @@ impl World {
         assert_eq!(followed.point.executed.height, HEIGHT);
         let block = self.block(HEIGHT);
         let source = Source {
+            room: SnapshotRoom { folder: self.folder.path().to_path_buf(), free_min: 0 },
             kv: self.execution.kv.clone(),
             pinned: followed.pinned,
             buckets: followed.buckets,
