@@ -1,9 +1,13 @@
 //! Nodes that take over a certified state instead of executing all blocks.
 
+use std::time::{Duration, Instant};
+
 use aegis_rpc::{ErrorCode, Role};
 use aegis_types::{Height, Parameter, ProposalBody, Weight};
 
-use crate::cluster::{Cluster, Transport, api_error};
+use crate::cluster::{Cluster, PATIENCE, Transport, api_error};
+
+const POLL: Duration = Duration::from_millis(50);
 
 const KEYS: usize = 40;
 
@@ -24,7 +28,21 @@ async fn grown() -> Cluster {
     for index in 0..4 {
         cluster.wait_status(index, "some height", |status| status.executed_height >= goal).await;
     }
+    // Making one stands back behind everything else, so on a busy machine it takes a while.
+    let deadline = Instant::now() + PATIENCE;
+    while !(0..4).all(|index| has_snapshot(&cluster, index)) {
+        assert!(Instant::now() < deadline, "no snapshot was made");
+        tokio::time::sleep(POLL).await;
+    }
     cluster
+}
+
+/// Whether a node has a complete snapshot, whose folder is named by its height.
+fn has_snapshot(cluster: &Cluster, index: usize) -> bool {
+    let Ok(folders) = std::fs::read_dir(cluster.nodes[index].home.join("data").join("snap")) else {
+        return false;
+    };
+    folders.flatten().any(|folder| folder.file_name().to_string_lossy().parse::<u64>().is_ok())
 }
 
 async fn check_reads(cluster: &Cluster, index: usize) {

@@ -1,8 +1,9 @@
 //! Follows the handovers to an epoch, page by page from one peer after the other.
 //!
 //! A handover is right or not, whoever sends it, and one that is right is kept for ever. So nobody need be believed: a peer
-//! that sends nothing, little or rubbish costs its own turn.
+//! that sends nothing, little or rubbish costs its own turn, and a manifest that needs more than there is costs one round.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -23,13 +24,19 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// ... so many handovers must be followed, or the snapshot is given up for another one; at their largest that is 16 KiB/s.
 const HANDOVERS_MIN: u64 = 32;
 
-/// Following the handovers in a file.
+/// Following the handovers in a file, for one attempt.
 pub struct Following<'a> {
     pub network: &'a Network,
     pub genesis: &'a Genesis,
     /// Where those that were followed are kept.
     pub file: PathBuf,
     pub work: &'a TaskTracker,
+    /// Who may be asked.
+    pub peers: &'a [ValidatorId],
+    /// Those who have not answered; not asked again in this attempt.
+    pub silent: BTreeSet<ValidatorId>,
+    /// The epoch beyond which nobody had handovers.
+    pub end: Option<Epoch>,
 }
 
 impl Following<'_> {
@@ -38,16 +45,11 @@ impl Following<'_> {
     ///
     /// # Errors
     /// When nobody has the next handover, or they come too slowly; errors of the disk.
-    pub async fn to(
-        &self,
-        epoch: Epoch,
-        first: &ValidatorId,
-        others: &[ValidatorId],
-    ) -> Result<Chain, SyncFailure> {
+    pub async fn to(&mut self, epoch: Epoch, first: &ValidatorId) -> Result<Chain, SyncFailure> {
         let (path, genesis) = (self.file.clone(), self.genesis.clone());
         let opened = self.work.spawn_blocking(move || Chain::open(path, &genesis)).await;
         let mut chain = opened.map_err(anyhow::Error::from)??;
-        let others = others.iter().filter(|other| *other != first);
+        let others = self.peers.iter().filter(|other| *other != first);
         let turns: Vec<ValidatorId> = std::iter::once(first).chain(others).copied().collect();
         let mut fruitless = 0;
         let mut pace = HandoverPace::begin(chain.epoch(), Instant::now());
@@ -55,7 +57,8 @@ impl Following<'_> {
             if chain.epoch() >= epoch {
                 break;
             }
-            if fruitless >= turns.len() {
+            if fruitless >= turns.len() || self.end == Some(chain.epoch()) {
+                self.end = Some(chain.epoch());
                 let reason = format!("nobody has the handovers from epoch {} on to {epoch}", chain.epoch());
                 return Err(SyncFailure::Unverified(reason));
             }
@@ -63,24 +66,28 @@ impl Following<'_> {
                 return Err(SyncFailure::Unverified("the handovers come too slowly".to_owned()));
             }
             let reached = chain.epoch();
-            let page = self.page(peer, reached).await;
-            chain = self.push_all(chain, peer, page).await?;
+            if !self.silent.contains(peer) {
+                match self.page(peer, reached).await {
+                    Some(page) => chain = self.push_all(chain, peer, page).await?,
+                    None => drop(self.silent.insert(*peer)),
+                }
+            }
             fruitless = if chain.epoch() > reached { 0 } else { fruitless + 1 };
             debug!(epoch = %chain.epoch(), "followed the handovers");
         }
         Ok(chain)
     }
 
-    /// What a peer sends of the handovers from an epoch on; nothing if it is silent or sends something else.
-    async fn page(&self, peer: &ValidatorId, from: Epoch) -> Vec<bytes::Bytes> {
+    /// What a peer sends of the handovers from an epoch on; none if it is silent or sends something else.
+    async fn page(&self, peer: &ValidatorId, from: Epoch) -> Option<Vec<bytes::Bytes>> {
         let asking = ask(self.network, peer, SnapshotQuestion::Handovers(from));
         match tokio::time::timeout(PAGE_TIME, asking).await {
-            Ok(Ok(SnapshotAnswer::Handovers(encodings))) => encodings,
+            Ok(Ok(SnapshotAnswer::Handovers(encodings))) => Some(encodings),
             Ok(Ok(_)) => {
                 nonsense(self.network, peer);
-                Vec::new()
+                None
             }
-            Ok(Err(_)) | Err(_) => Vec::new(),
+            Ok(Err(_)) | Err(_) => None,
         }
     }
 

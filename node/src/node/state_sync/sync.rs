@@ -121,6 +121,15 @@ impl StateSync {
         make_folder(&self.folder)?;
         self.incoming().withdraw()?;
         let peers = self.peers().await;
+        let mut following = Following {
+            network: &self.network,
+            genesis: &self.genesis,
+            file: self.incoming().handovers(),
+            work: &self.work,
+            peers: &peers,
+            silent: BTreeSet::new(),
+            end: None,
+        };
         let mut last = SyncFailure::NoOffer;
         let mut believed = BTreeSet::new();
         for candidate in self.candidates(least, &peers).await {
@@ -129,7 +138,7 @@ impl StateSync {
                 if !believed.insert(*peer) {
                     continue;
                 }
-                let manifest = match self.verified_manifest(candidate.offer, peer, &peers).await {
+                let manifest = match self.verified_manifest(candidate.offer, peer, &mut following).await {
                     Ok(manifest) => Arc::new(manifest),
                     Err(SyncFailure::Failed(error)) => return Err(SyncFailure::Failed(error)),
                     Err(failure) => {
@@ -232,7 +241,7 @@ impl StateSync {
         &self,
         offer: Offer,
         peer: &ValidatorId,
-        peers: &[ValidatorId],
+        following: &mut Following<'_>,
     ) -> Result<Manifest, SyncFailure> {
         let unverified = |reason: &str| SyncFailure::Unverified(reason.to_owned());
         let encoding = match ask(&self.network, peer, SnapshotQuestion::Manifest(offer)).await {
@@ -259,13 +268,7 @@ impl StateSync {
             return Err(liar("it is another one than was offered".to_owned()));
         }
         let epochs = [manifest.block.header.epoch, manifest.witness.header.epoch];
-        let following = Following {
-            network: &self.network,
-            genesis: &self.genesis,
-            file: self.incoming().handovers(),
-            work: &self.work,
-        };
-        let chain = following.to(epochs[0].max(epochs[1]), peer, peers).await?;
+        let chain = following.to(epochs[0].max(epochs[1]), peer).await?;
         let domain = self.genesis.domain();
         let verifying = self.work.spawn_blocking(move || {
             let sets = chain.sets_of(epochs)?;
