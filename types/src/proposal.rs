@@ -9,10 +9,12 @@ use crate::canonical::{Canonical, Limits, decode_proto, required};
 use crate::crypto::{
     AccountSignature, Domain, Keypair, Purpose, Signature, check_validator_key, verify_account,
 };
+use crate::entries::{Quota, check_entries};
 use crate::error::TypesError;
 use crate::hash::{Hash, serde_as_text};
 use crate::ids::{AccountId, ProposalId, ValidatorId};
 use crate::proto;
+use crate::sampled_votes::SampledVotes;
 use crate::validators::Weight;
 use crate::vote::Vote;
 
@@ -46,11 +48,15 @@ pub enum Kind {
     ProposalVote,
     /// `evidence`: proof that a validator voted for two blocks at once.
     Evidence,
+    /// `metrics.report`: a validator's measurements of the epoch.
+    MetricsReport,
+    /// `metrics.evidence`: proof that a validator reported two things at once.
+    MetricsEvidence,
 }
 
 impl Kind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::KvPut,
         Self::KvDelete,
         Self::KvCas,
@@ -60,6 +66,8 @@ impl Kind {
         Self::ValidatorRemove,
         Self::ProposalVote,
         Self::Evidence,
+        Self::MetricsReport,
+        Self::MetricsEvidence,
     ];
 
     /// The name in envelopes, commands and documents.
@@ -74,6 +82,8 @@ impl Kind {
             Self::ValidatorRemove => "validator.remove",
             Self::ProposalVote => "proposal.vote",
             Self::Evidence => "evidence",
+            Self::MetricsReport => "metrics.report",
+            Self::MetricsEvidence => "metrics.evidence",
         }
     }
 
@@ -81,9 +91,13 @@ impl Kind {
     pub const fn rule(self) -> Rule {
         match self {
             Self::Text | Self::ParamSet | Self::ValidatorAdd | Self::ValidatorRemove => Rule::Voted,
-            Self::KvPut | Self::KvDelete | Self::KvCas | Self::ProposalVote | Self::Evidence => {
-                Rule::Immediate
-            }
+            Self::KvPut
+            | Self::KvDelete
+            | Self::KvCas
+            | Self::ProposalVote
+            | Self::Evidence
+            | Self::MetricsReport
+            | Self::MetricsEvidence => Rule::Immediate,
         }
     }
 }
@@ -171,6 +185,21 @@ pub enum ProposalBody {
         /// The other.
         second: Box<Vote>,
     },
+    /// A validator's measurements of the epoch. The account is the validator.
+    MetricsReport {
+        /// The encoding of a signed report; what stands in it is the ledger's business.
+        report: Vec<u8>,
+        /// Of the epoch's sampled heights those whose commit certificate the validator holds, in ascending order, at most
+        /// [`Limits::SAMPLED_HEIGHTS`].
+        sampled: Vec<SampledVotes>,
+    },
+    /// Two different reports of one validator with one number.
+    MetricsEvidence {
+        /// The encoding of one signed report.
+        first: Vec<u8>,
+        /// That of the other.
+        second: Vec<u8>,
+    },
 }
 
 impl ProposalBody {
@@ -186,6 +215,8 @@ impl ProposalBody {
             Self::ValidatorRemove { .. } => Kind::ValidatorRemove,
             Self::ProposalVote { .. } => Kind::ProposalVote,
             Self::Evidence { .. } => Kind::Evidence,
+            Self::MetricsReport { .. } => Kind::MetricsReport,
+            Self::MetricsEvidence { .. } => Kind::MetricsEvidence,
         }
     }
 
@@ -211,6 +242,13 @@ impl ProposalBody {
             Self::Evidence { first, second } => {
                 proto::Evidence { first: Some(first.to_proto()), second: Some(second.to_proto()) }
                     .encode_to_vec()
+            }
+            Self::MetricsReport { report, sampled } => {
+                let sampled = sampled.iter().map(Canonical::to_proto).collect();
+                proto::MetricsReport { report, sampled }.encode_to_vec()
+            }
+            Self::MetricsEvidence { first, second } => {
+                proto::MetricsEvidence { first, second }.encode_to_vec()
             }
         }
     }
@@ -260,6 +298,17 @@ impl ProposalBody {
                     second: Box::new(Vote::from_proto(required("second vote", second)?)?),
                 }
             }
+            Kind::MetricsReport => {
+                let heights = Quota::of::<SampledVotes>(2, "sampled heights", Limits::SAMPLED_HEIGHTS);
+                check_entries("metrics.report", bytes, [heights])?;
+                let proto::MetricsReport { report, sampled } = read("metrics.report", bytes)?;
+                let sampled = sampled.into_iter().map(SampledVotes::from_proto).collect::<Result<_, _>>()?;
+                Self::MetricsReport { report, sampled }
+            }
+            Kind::MetricsEvidence => {
+                let proto::MetricsEvidence { first, second } = read("metrics.evidence", bytes)?;
+                Self::MetricsEvidence { first, second }
+            }
         };
         body.check()?;
         Ok(body)
@@ -299,8 +348,31 @@ impl ProposalBody {
                     Err(TypesError::invalid("evidence", "the two votes do not contradict each other"))
                 }
             }
+            Self::MetricsReport { report, sampled } => {
+                check_bytes("report", report.len(), Limits::REPORT_BYTES)?;
+                check_sampled(sampled)
+            }
+            Self::MetricsEvidence { first, second } => {
+                check_bytes("report", first.len().max(second.len()), Limits::REPORT_BYTES)?;
+                if first == second {
+                    return Err(TypesError::invalid("evidence", "the two reports are one"));
+                }
+                Ok(())
+            }
             Self::ValidatorRemove { .. } | Self::ProposalVote { .. } => Ok(()),
         }
+    }
+}
+
+fn check_sampled(sampled: &[SampledVotes]) -> Result<(), TypesError> {
+    let (actual, limit) = (sampled.len(), Limits::SAMPLED_HEIGHTS);
+    if actual > limit {
+        return Err(TypesError::TooMany { what: "sampled heights", actual, limit });
+    }
+    if sampled.is_sorted_by(|a, b| a.height < b.height) {
+        Ok(())
+    } else {
+        Err(TypesError::invalid("sampled heights", "they are not in order, or one appears twice"))
     }
 }
 
