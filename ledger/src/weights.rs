@@ -59,7 +59,8 @@ impl WeightsOnRecord {
 pub struct Seat {
     /// Who.
     pub validator: ValidatorId,
-    /// Whole epochs of membership since it joined or was last proven to have reported two things.
+    /// Epochs of membership since it joined or was last proven to have reported two things, this one among them. Members
+    /// of the first epoch with measurements begin with `clean_epochs`.
     pub clean_epochs: u32,
     /// Whether it is in the core.
     pub in_core: bool,

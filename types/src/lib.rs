@@ -37,6 +37,7 @@ pub mod genesis;
 pub mod handover;
 pub mod hash;
 pub mod ids;
+pub mod kind;
 pub mod kv_record;
 pub mod parameters;
 pub mod proposal;
