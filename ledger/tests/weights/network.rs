@@ -1,6 +1,7 @@
 //! Validators that measure, vote and report on a chain, honestly or not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use aegis_ledger::weights::{self, Sample};
 use aegis_ledger::{Applied, Outcome};
@@ -68,9 +69,9 @@ impl Network {
 
     /// The members that are up.
     pub fn up(&self) -> Vec<u8> {
-        (1..=40)
-            .filter(|n| self.chain.ledger.validators().contains(&validator(*n)) && !self.down.contains(n))
-            .collect()
+        let set = self.chain.ledger.validators();
+        let members = (1..).zip(validators()).filter(|(_, validator)| set.contains(validator));
+        members.map(|(n, _)| n).filter(|n| !self.down.contains(n)).collect()
     }
 
     /// The signed report of a member.
@@ -160,7 +161,7 @@ impl Network {
     /// The weights of validators 1, 2, ...
     pub fn weights(&self) -> Vec<u64> {
         let set = self.chain.ledger.validators();
-        (1..=40).map(|n| set.weight_of(&validator(n)).0).filter(|weight| *weight > 0).collect()
+        validators().iter().map(|validator| set.weight_of(validator).0).filter(|weight| *weight > 0).collect()
     }
 
     pub fn leaders(&self) -> BTreeSet<u8> {
@@ -179,8 +180,14 @@ impl Network {
     }
 }
 
-fn number(validator_id: &ValidatorId) -> u8 {
-    (1..=40).find(|n| validator(*n) == *validator_id).expect("a validator of the scenario")
+/// The validators of the key pairs 1, 2, ...: making a key costs more than anything else here.
+fn validators() -> &'static [ValidatorId] {
+    static VALIDATORS: OnceLock<Vec<ValidatorId>> = OnceLock::new();
+    VALIDATORS.get_or_init(|| (1..=20).map(validator).collect())
+}
+
+fn number(validator: &ValidatorId) -> u8 {
+    (1..).zip(validators()).find(|(_, known)| *known == validator).expect("a validator of the scenario").0
 }
 
 /// The key pairs' numbers in the order of the set.
