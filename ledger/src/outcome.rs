@@ -321,6 +321,6 @@ mod tests {
             assert_eq!(RejectCode::from_number(code.number(), 0), Some(code));
         }
         assert_eq!(RejectCode::from_number(4, 9), Some(RejectCode::VersionMismatch { actual: 9 }));
-        assert_eq!(RejectCode::from_number(18, 0), None);
+        assert_eq!(RejectCode::from_number(22, 0), None);
     }
 }

@@ -59,7 +59,7 @@ fn text_sets_a_parameter_or_says_what_is_wrong_with_it() {
     assert_eq!(parameters.set_text("window", "16"), Ok(Parameter::Window));
     assert_eq!(parameters.get(Parameter::Window), 16);
     let cases = [
-        ("windw", "16", "`windw` is not known; known are clock_drift_max_ms"),
+        ("windw", "16", "`windw` is not known; known are clean_epochs, clock_drift_max_ms"),
         ("Window", "16", "`Window` is not known"),
         ("", "16", "`` is not known"),
         ("window", "", "window takes a whole number"),

@@ -222,11 +222,18 @@ fn parameters() -> impl Strategy<Value = Parameters> {
 
 pub fn genesis() -> impl Strategy<Value = Genesis> {
     ("[a-z0-9-]{1,48}", number(), members(validator()), parameters()).prop_map(
-        |(chain, timestamp_ms, members, parameters)| Genesis {
-            chain: chain.parse().expect("a valid chain id"),
-            timestamp_ms,
-            validators: ValidatorSet::new(Epoch::ZERO, members).expect("equal weights make a valid set"),
-            parameters,
+        |(chain, timestamp_ms, members, mut parameters)| {
+            if parameters.check_weight_policy(members.len()).is_err() {
+                for parameter in [Parameter::CoreSize, Parameter::FaultTolerance] {
+                    parameters.set(parameter, parameter.range().default).expect("a profile fits any number");
+                }
+            }
+            Genesis {
+                chain: chain.parse().expect("a valid chain id"),
+                timestamp_ms,
+                validators: ValidatorSet::new(Epoch::ZERO, members).expect("equal weights make a valid set"),
+                parameters,
+            }
         },
     )
 }
