@@ -182,6 +182,7 @@ impl Config {
                 found.push(Unusable { section: "store", key, reason: "at least 1MiB".to_owned() });
             }
         }
+        at_least_one(found, "sync", "snapshot_distance", self.sync.snapshot_distance);
     }
 }
 

@@ -28,6 +28,8 @@
 //! 6. **Join.** Upon ViewChanges for higher views from a weak quorum: leave for the lowest of these views.
 //! 7. **Enter.** The leader of `v`, upon ViewChanges for `v` from a quorum, sends them as NewView. Upon a valid NewView, derive
 //!    the plan ([`plan`]), accept its headers as pre-proposed, and return to rule 2.
+//! 8. **Testify.** When deciding a height in which votes disagree, show all validators the votes that differ from the own ones,
+//!    and the leader's. Two votes of one validator for one round, however they came, are evidence.
 //!
 //! ## Invariants and why they hold
 //! - **I1, one vote.** A correct validator signs at most one Prepare and one Commit per epoch, view and height. Every vote is a

@@ -28,6 +28,14 @@ pub const VOTE_WINDOWS: u64 = 2;
 /// Votes of one validator for one height and kind are kept for at most so many views, the newest ones.
 pub const VIEWS_PER_VOTER: usize = 3;
 
+/// Votes for decided heights are kept for so many windows below the tip: long enough for others to hear of the decision
+/// and show what they were told instead.
+pub const SETTLED_WINDOWS: u64 = 1;
+
+/// Votes of one validator that are shown to all others in an epoch. One is enough to convict it; correct ones whose votes
+/// look odd because a leader lied to them use some up.
+pub const TESTIMONIES_PER_VALIDATOR: u32 = 4;
+
 /// PrePrepares and votes of the next epoch kept per validator until this one has entered it.
 pub const EARLY_MESSAGES_PER_VALIDATOR: usize = 64;
 

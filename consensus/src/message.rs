@@ -22,6 +22,8 @@ pub enum Message {
     NewView(NewView),
     /// Where the sender stands. Not signed: a hint that leads at most to a question.
     Status(Status),
+    /// A vote of somebody else, shown to those who may hold its contradiction. It counts for nothing.
+    Testimony(Vote),
 }
 
 impl Message {
@@ -42,7 +44,7 @@ impl Message {
     pub fn epoch(&self) -> Epoch {
         match self {
             Self::PrePrepare(message) => message.vote.content.epoch,
-            Self::Vote(vote) => vote.content.epoch,
+            Self::Vote(vote) | Self::Testimony(vote) => vote.content.epoch,
             Self::ViewChange(message) => message.epoch,
             Self::NewView(message) => message.epoch,
             Self::Status(status) => status.epoch,

@@ -20,6 +20,8 @@ pub(crate) struct Pending {
     batches: BTreeMap<Hash, Waiting>,
     queues: BTreeMap<ValidatorId, BTreeMap<u64, Hash>>,
     arrivals: u64,
+    /// When the batch came that waits longest. Drivers ask for deadlines all the time, batches come and go seldom.
+    oldest_ms: Option<u64>,
     /// The author served last, so that the next block starts behind it.
     turn: Option<ValidatorId>,
 }
@@ -34,6 +36,7 @@ impl Pending {
         self.arrivals = arrival.saturating_add(1);
         self.queues.entry(reference.author).or_default().insert(arrival, reference.digest);
         self.batches.insert(reference.digest, Waiting { reference, arrival, since_ms: now_ms });
+        self.oldest_ms = Some(self.oldest_ms.map_or(now_ms, |oldest| oldest.min(now_ms)));
         true
     }
 
@@ -49,6 +52,9 @@ impl Pending {
                 }
             }
         }
+        let first_of_each = self.queues.values().filter_map(|queue| queue.first_key_value());
+        let first_of_each = first_of_each.filter_map(|(_, digest)| self.batches.get(digest));
+        self.oldest_ms = first_of_each.map(|waiting| waiting.since_ms).min();
     }
 
     /// Whether exactly this batch is held.
@@ -68,8 +74,7 @@ impl Pending {
 
     /// When the batch came that waits longest.
     pub(crate) fn oldest_ms(&self) -> Option<u64> {
-        let first_of_each = self.queues.values().filter_map(|queue| queue.first_key_value());
-        first_of_each.filter_map(|(_, digest)| self.batches.get(digest)).map(|waiting| waiting.since_ms).min()
+        self.oldest_ms
     }
 
     /// Lets every batch's waiting time start anew: a new leader deserves its chance.
@@ -77,6 +82,7 @@ impl Pending {
         for waiting in self.batches.values_mut() {
             waiting.since_ms = now_ms;
         }
+        self.oldest_ms = self.oldest_ms.map(|_| now_ms);
     }
 
     /// The payload of the next block: the oldest batches that are not in `open`, the authors in turn, within the limits.

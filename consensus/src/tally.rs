@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aegis_types::{
-    Certificate, Domain, Hash, Height, Signature, ValidatorId, ValidatorSet, View, Vote, VoteContent,
+    Certificate, Domain, Epoch, Hash, Height, Signature, ValidatorId, ValidatorSet, View, Vote, VoteContent,
     VoteKind, Weight, crypto,
 };
 
@@ -22,6 +22,17 @@ pub(crate) enum Counted {
     Forged,
 }
 
+/// What a vote says beside those that are held.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// Nothing: no other vote of its validator is held for the round.
+    Alone,
+    /// It contradicts one, and both signatures are valid.
+    Contradiction { first: Box<Vote>, second: Box<Vote> },
+    /// Its signature is wrong.
+    Forged,
+}
+
 #[derive(Debug, Clone)]
 struct Entry {
     digest: Hash,
@@ -35,12 +46,15 @@ struct VoteSet {
     certificate: Option<Certificate>,
 }
 
-type Round = (Height, View, VoteKind);
+/// What one vote per member is for.
+pub(crate) type Round = (Height, View, VoteKind);
 
 /// All votes of an epoch that may still matter. One vote counts per validator and round, whatever it sends.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     rounds: BTreeMap<Round, VoteSet>,
+    /// Rounds of heights decided not long ago. They decide nothing any more, but may contradict what is still to come.
+    settled: BTreeMap<Round, VoteSet>,
     views: BTreeMap<(Height, VoteKind, u32), BTreeSet<View>>,
 }
 
@@ -88,11 +102,11 @@ impl Tally {
         {
             return (Some(certificate.clone()), Vec::new());
         }
-        if weight_of(round, content.digest, set) < set.quorum() {
+        if weight_of(round, |entry| entry.digest == content.digest, set) < set.quorum() {
             return (None, Vec::new());
         }
         let forgers = verify(round, content, set, domain);
-        if weight_of(round, content.digest, set) < set.quorum() {
+        if weight_of(round, |entry| entry.digest == content.digest, set) < set.quorum() {
             return (None, forgers);
         }
         let signatures = round
@@ -112,12 +126,13 @@ impl Tally {
             .range((height, View::ZERO, VoteKind::Prepare)..=(height, View(u64::MAX), VoteKind::Commit));
         let mut found = Vec::new();
         for ((_, view, round_kind), round) in rounds {
-            if *round_kind != kind {
+            // All of this runs after every input, and most rounds are far from any quorum.
+            if *round_kind != kind || weight_of(round, |_| true, set) < set.quorum() {
                 continue;
             }
             let digests: BTreeSet<Hash> = round.votes.values().map(|entry| entry.digest).collect();
             for digest in digests {
-                if weight_of(round, digest, set) >= set.quorum() {
+                if weight_of(round, |entry| entry.digest == digest, set) >= set.quorum() {
                     found.push((*view, digest));
                 }
             }
@@ -141,15 +156,80 @@ impl Tally {
             .map(|member| member.validator)
     }
 
-    /// Forgets everything up to a height.
-    pub(crate) fn prune(&mut self, height: Height) {
-        self.rounds = self.rounds.split_off(&(height.next(), View::ZERO, VoteKind::Prepare));
+    /// Settles the rounds up to `height`: it is decided. Forgets those up to `forgotten`.
+    pub(crate) fn settle(&mut self, height: Height, forgotten: Height) {
+        let open = self.rounds.split_off(&(height.next(), View::ZERO, VoteKind::Prepare));
+        self.settled.append(&mut std::mem::replace(&mut self.rounds, open));
+        self.settled = self.settled.split_off(&(forgotten.next(), View::ZERO, VoteKind::Prepare));
         self.views = self.views.split_off(&(height.next(), VoteKind::Prepare, 0));
+    }
+
+    /// The vote that contradicts this one, if it is held, with both signatures checked. The vote itself counts for nothing.
+    pub(crate) fn compare(&mut self, vote: &Vote, index: u32, domain: &Domain) -> Compared {
+        let VoteContent { kind, view, height, digest, .. } = vote.content;
+        let round = (height, view, kind);
+        let held = self.rounds.get_mut(&round).or_else(|| self.settled.get_mut(&round));
+        let Some(known) = held.and_then(|round| round.votes.get_mut(&index)) else { return Compared::Alone };
+        if known.digest == digest {
+            return Compared::Alone;
+        }
+        if !vote.verify(domain) {
+            return Compared::Forged;
+        }
+        let first = known.to_vote(vote.content, vote.validator);
+        known.verified = known.verified || first.verify(domain);
+        if !known.verified {
+            return Compared::Alone;
+        }
+        Compared::Contradiction { first: Box::new(first), second: Box::new(vote.clone()) }
+    }
+
+    /// The rounds of a height in which the members do not agree, or disagree with `decided`.
+    pub(crate) fn contested(&self, height: Height, decided: &VoteContent) -> Vec<(View, VoteKind)> {
+        let first = (height, View::ZERO, VoteKind::Prepare);
+        let last = (height, View(u64::MAX), VoteKind::Commit);
+        let is_contested = |view: View, round: &VoteSet| {
+            let mut digests = round.votes.values().map(|entry| entry.digest);
+            let reference = if view == decided.view { Some(decided.digest) } else { digests.next() };
+            digests.any(|digest| Some(digest) != reference)
+        };
+        let rounds = self.rounds.range(first..=last);
+        rounds
+            .filter(|((_, view, _), round)| is_contested(*view, round))
+            .map(|((_, view, kind), _)| (*view, *kind))
+            .collect()
+    }
+
+    /// The votes of a round, in order of position, signatures not necessarily checked.
+    pub(crate) fn votes<'a>(
+        &'a self,
+        epoch: Epoch,
+        (height, view, kind): Round,
+        set: &'a ValidatorSet,
+    ) -> impl Iterator<Item = Vote> + 'a {
+        let votes = self.rounds.get(&(height, view, kind)).into_iter().flat_map(|round| &round.votes);
+        votes.filter_map(move |(index, entry)| {
+            let member = set.get(usize::try_from(*index).ok()?)?;
+            let content = VoteContent { kind, epoch, view, height, digest: entry.digest };
+            Some(entry.to_vote(content, member.validator))
+        })
+    }
+
+    /// Number of sets that the votes are held in.
+    pub(crate) fn sets(&self) -> usize {
+        self.rounds.len().saturating_add(self.settled.len())
     }
 
     /// Number of votes held.
     pub(crate) fn len(&self) -> usize {
-        self.rounds.values().map(|round| round.votes.len()).sum()
+        self.rounds.values().chain(self.settled.values()).map(|round| round.votes.len()).sum()
+    }
+}
+
+impl Entry {
+    /// The vote, whose content is known but for the digest.
+    fn to_vote(&self, content: VoteContent, validator: ValidatorId) -> Vote {
+        Vote { content: VoteContent { digest: self.digest, ..content }, validator, signature: self.signature }
     }
 }
 
@@ -164,8 +244,7 @@ fn recount(known: &mut Entry, entry: Entry, vote: &Vote, domain: &Domain) -> Cou
     if !entry.verified && !vote.verify(domain) {
         return Counted::Forged;
     }
-    let content = VoteContent { digest: known.digest, ..vote.content };
-    let first = Vote { content, validator: vote.validator, signature: known.signature };
+    let first = known.to_vote(vote.content, vote.validator);
     if known.verified || first.verify(domain) {
         known.verified = true;
         return Counted::Contradiction { first: Box::new(first), second: Box::new(vote.clone()) };
@@ -174,11 +253,12 @@ fn recount(known: &mut Entry, entry: Entry, vote: &Vote, domain: &Domain) -> Cou
     Counted::New
 }
 
-fn weight_of(round: &VoteSet, digest: Hash, set: &ValidatorSet) -> Weight {
+/// The weight of the members whose votes `counts`.
+fn weight_of(round: &VoteSet, counts: impl Fn(&Entry) -> bool, set: &ValidatorSet) -> Weight {
     round
         .votes
         .iter()
-        .filter(|(_, entry)| entry.digest == digest)
+        .filter(|(_, entry)| counts(entry))
         .filter_map(|(index, _)| set.get(usize::try_from(*index).ok()?))
         .fold(Weight::ZERO, |sum, member| sum.plus(member.weight))
 }
@@ -217,7 +297,7 @@ fn verify(
 
 #[cfg(test)]
 mod tests {
-    use aegis_types::{Epoch, Keypair, Member};
+    use aegis_types::{Keypair, Member};
 
     use super::*;
 
@@ -346,15 +426,46 @@ mod tests {
     }
 
     #[test]
-    fn pruning_forgets_heights_up_to_the_given_one() {
+    fn settled_rounds_decide_nothing_and_are_forgotten_in_the_end() {
         let mut fixture = Fixture::new(&[1, 1, 1, 1]);
         for height in 1..=5 {
             let content = VoteContent { height: Height(height), ..content(0, 1) };
             let vote = Vote::sign(content, &fixture.keys[0], &fixture.domain);
             fixture.tally.count(&vote, 0, false, &fixture.domain);
         }
-        fixture.tally.prune(Height(3));
-        assert_eq!((fixture.tally.len(), fixture.tally.views.len()), (2, 2));
+        fixture.tally.settle(Height(3), Height(1));
+        assert_eq!((fixture.tally.len(), fixture.tally.rounds.len(), fixture.tally.views.len()), (4, 2, 2));
+        fixture.tally.settle(Height(5), Height(5));
+        assert_eq!((fixture.tally.len(), fixture.tally.views.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_vote_is_compared_with_open_and_settled_ones_and_counts_for_nothing() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count(0, 0, 1);
+        let (first, second) = (fixture.vote(0, 0, 1), fixture.vote(0, 0, 2));
+        let forged = Vote { signature: Signature([1; 64]), ..second.clone() };
+        for _ in 0..2 {
+            let domain = fixture.domain.clone();
+            let mut compare = |vote: &Vote, index| fixture.tally.compare(vote, index, &domain);
+            assert_eq!(compare(&first, 0), Compared::Alone);
+            assert_eq!(compare(&second, 1), Compared::Alone, "nothing is held of that member");
+            assert_eq!(compare(&forged, 0), Compared::Forged);
+            let (first, second) = (Box::new(first.clone()), Box::new(second.clone()));
+            assert_eq!(compare(&second.clone(), 0), Compared::Contradiction { first, second });
+            assert_eq!(fixture.tally.len(), 1);
+            fixture.tally.settle(Height(1), Height::ZERO);
+        }
+        fixture.tally.settle(Height(1), Height(1));
+        assert_eq!(fixture.tally.compare(&second, 0, &fixture.domain), Compared::Alone);
+    }
+
+    #[test]
+    fn a_forged_vote_that_is_held_convicts_nobody() {
+        let mut fixture = Fixture::new(&[1, 1, 1, 1]);
+        fixture.count_forged(0, 0, 1);
+        let right = fixture.vote(0, 0, 2);
+        assert_eq!(fixture.tally.compare(&right, 0, &fixture.domain), Compared::Alone);
     }
 
     #[test]

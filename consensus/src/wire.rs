@@ -84,11 +84,13 @@ enum WireMessageKind {
     NewView(WireNewView),
     #[prost(message, tag = "5")]
     Status(WireStatus),
+    #[prost(message, tag = "6")]
+    Testimony(proto::Vote),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct WireMessage {
-    #[prost(oneof = "WireMessageKind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "WireMessageKind", tags = "1, 2, 3, 4, 5, 6")]
     kind: Option<WireMessageKind>,
 }
 
@@ -237,6 +239,7 @@ pub(crate) fn encode_message(message: &Message) -> Vec<u8> {
             view: status.view.0,
             height: status.height.0,
         }),
+        Message::Testimony(vote) => WireMessageKind::Testimony(vote.to_proto()),
     };
     WireMessage { kind: Some(kind) }.encode_to_vec()
 }
@@ -253,6 +256,7 @@ pub(crate) fn decode_message(bytes: &[u8]) -> Result<Message, ConsensusError> {
             view: View(status.view),
             height: Height(status.height),
         }),
+        WireMessageKind::Testimony(vote) => Message::Testimony(Vote::from_proto(vote)?),
     })
 }
 

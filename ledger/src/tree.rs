@@ -7,9 +7,10 @@
 //! - A bucket's leaves are strictly ascending by key hash. So inclusion and absence are proved alike, by the bucket's leaves
 //!   and 16 siblings: a reader checks order, count and prefix.
 //! - Only the touched buckets and their paths are hashed again.
+//! - A node over empty buckets is held as zeros, which no BLAKE3 digest is, so that a new tree costs little.
 //!
 //! # Memory
-//! 64 bytes an entry, and 5.5 MiB for nodes and empty buckets.
+//! 64 bytes an entry, 1.5 MiB for buckets, and up to 4 MiB for nodes, of which an operating system provides what was written to.
 
 use std::collections::BTreeSet;
 
@@ -18,28 +19,38 @@ use aegis_types::state_tree::{BUCKETS, Leaf, bucket_hash, bucket_of, key_hash, n
 
 use crate::state::Change;
 
+/// Levels of nodes, those of root and buckets included.
+const LEVELS: usize = 17;
+
+/// Stands in the place of a node over empty buckets.
+const ABSENT: Hash = Hash::ZERO;
+
 /// The tree. After [`StateTree::set`] the root is stale until [`StateTree::rehash`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StateTree {
     buckets: Vec<Vec<Leaf>>,
+    /// Zeros are a node over empty buckets.
     nodes: Vec<Hash>,
+    /// The nodes over empty buckets, from the root down.
+    empty: [Hash; LEVELS],
     stale: BTreeSet<usize>,
 }
 
 impl StateTree {
     /// The tree without entries.
     pub(crate) fn new() -> Self {
-        let mut digest = bucket_hash(&[]);
-        let mut nodes = vec![digest; BUCKETS.saturating_mul(2)];
-        let mut width = BUCKETS;
-        while width > 1 {
-            width /= 2;
-            digest = node_hash(&digest, &digest);
-            if let Some(row) = nodes.get_mut(width..width.saturating_mul(2)) {
-                row.fill(digest);
-            }
+        let mut below = bucket_hash(&[]);
+        let mut empty = [below; LEVELS];
+        for digest in empty.iter_mut().rev().skip(1) {
+            below = node_hash(&below, &below);
+            *digest = below;
         }
-        Self { buckets: vec![Vec::new(); BUCKETS], nodes, stale: BTreeSet::new() }
+        Self {
+            buckets: vec![Vec::new(); BUCKETS],
+            nodes: vec![ABSENT; BUCKETS.saturating_mul(2)],
+            empty,
+            stale: BTreeSet::new(),
+        }
     }
 
     /// Takes over a block's writes; afterwards the root is that of the state with them.
@@ -64,28 +75,32 @@ impl StateTree {
 
     /// Hashes the touched buckets and their paths.
     pub(crate) fn rehash(&mut self) {
-        let mut parents = BTreeSet::new();
+        let mut row = Vec::with_capacity(self.stale.len());
         for index in std::mem::take(&mut self.stale) {
-            let digest = self.buckets.get(index).map(|bucket| bucket_hash(bucket));
+            let leaves = self.bucket(index);
+            let digest = if leaves.is_empty() { ABSENT } else { bucket_hash(leaves) };
             let position = BUCKETS.saturating_add(index);
-            if let (Some(node), Some(digest)) = (self.nodes.get_mut(position), digest) {
+            if let Some(node) = self.nodes.get_mut(position) {
                 *node = digest;
-                parents.insert(position / 2);
+                row.push(position);
             }
         }
-        while parents.first().is_some_and(|position| *position > 0) {
-            let mut next = BTreeSet::new();
-            for position in parents {
-                let left = position.saturating_mul(2);
-                if let Some([left, right]) = self.nodes.get(left..left.saturating_add(2)) {
-                    let digest = node_hash(left, right);
-                    if let Some(node) = self.nodes.get_mut(position) {
-                        *node = digest;
-                    }
+        for below in self.empty.into_iter().rev().take(LEVELS - 1) {
+            // Ascending positions have ascending parents.
+            row.iter_mut().for_each(|position| *position /= 2);
+            row.dedup();
+            for position in &row {
+                let first = position.saturating_mul(2);
+                let Some([left, right]) = self.nodes.get(first..first.saturating_add(2)) else { continue };
+                let or_empty = |child: &Hash| if *child == ABSENT { below } else { *child };
+                let digest = match (*left, *right) {
+                    (ABSENT, ABSENT) => ABSENT,
+                    _ => node_hash(&or_empty(left), &or_empty(right)),
+                };
+                if let Some(node) = self.nodes.get_mut(*position) {
+                    *node = digest;
                 }
-                next.insert(position / 2);
             }
-            parents = next;
         }
     }
 
@@ -96,7 +111,11 @@ impl StateTree {
 
     /// The hash of a node; buckets are nodes too.
     pub(crate) fn node(&self, position: usize) -> Hash {
-        self.nodes.get(position).copied().unwrap_or(Hash::ZERO)
+        let level = usize::try_from(position.checked_ilog2().unwrap_or_default()).unwrap_or(LEVELS);
+        match self.nodes.get(position) {
+            Some(node) if *node != ABSENT => *node,
+            Some(_) | None => self.empty.get(level).copied().unwrap_or(ABSENT),
+        }
     }
 
     /// The leaves of a bucket.

@@ -7,8 +7,8 @@ use crate::verified::VerifiedState;
 
 /// Follows a network's validators from its genesis on, and checks what they have decided.
 ///
-/// It keeps the current epoch's validators, no headers and no state: a client that goes on later is made again from a genesis
-/// and the handovers, or kept.
+/// It keeps the current epoch's validators, no headers and no state. To go on after a restart without all handovers again,
+/// keep [`Self::validators`] where nobody else can write, and [`Self::resume`] from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LightClient {
     domain: Domain,
@@ -19,6 +19,12 @@ impl LightClient {
     /// A client that knows a genesis, which is all that it trusts.
     pub fn new(genesis: &Genesis) -> Self {
         Self { domain: genesis.domain(), validators: genesis.validators.clone() }
+    }
+
+    /// A client that goes on where an earlier one stood. The validators are trusted as the genesis is: they must be what
+    /// [`Self::validators`] said then.
+    pub fn resume(genesis: &Genesis, validators: ValidatorSet) -> Self {
+        Self { domain: genesis.domain(), validators }
     }
 
     /// The epoch that it has reached.

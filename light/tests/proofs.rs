@@ -163,6 +163,8 @@ fn a_client_follows_every_epoch_and_checks_headers_of_the_one_it_has_reached() {
         assert_eq!(client.validators(), &set(epoch + 1, EPOCHS[epoch as usize + 1]));
     }
     assert!(client.verify_header(&net.certified(2)).is_err(), "its validators are no longer in office");
+    let resumed = LightClient::resume(&net.genesis, client.validators().clone());
+    assert_eq!(resumed.verify_header(&net.certified(3)), client.verify_header(&net.certified(3)));
 }
 
 #[test]
@@ -333,7 +335,12 @@ proptest! {
         json[at] ^= 1 << bit;
         // Space around JSON values means nothing, so a change may be none.
         if let Ok(found) = ProofFile::parse(&json).and_then(|file| file.verify(genesis)) {
-            prop_assert_eq!(found, verified);
+            // In a tree that is almost empty two absent keys may have one proof: both are absent.
+            if found.key != verified.key {
+                prop_assert_eq!((&found.record, &found.state), (&None, &verified.state));
+            } else {
+                prop_assert_eq!(found, verified);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod block;
 mod completion;
 mod config;
 mod failure;
+mod freshness;
 mod init;
 mod keys;
 mod kv;
@@ -22,6 +23,7 @@ mod proposal;
 mod run;
 mod session;
 mod status;
+mod store;
 mod table;
 mod testnet;
 mod validators;
@@ -109,6 +111,9 @@ enum Command {
     /// Show committed blocks
     #[command(subcommand)]
     Block(block::Block),
+    /// Check, back up, restore and compact a node's data; go on without a lost vote journal
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print a completion script for a shell
     Completion(completion::Completion),
     /// Print the versions of program and protocol
@@ -119,6 +124,11 @@ impl Global {
     /// The home: flag, then `AEGIS_HOME`, then `~/.aegis`.
     fn home(&self) -> Home {
         Home::new(self.home.clone().unwrap_or_else(Home::default_path))
+    }
+
+    /// Whether somebody has said which home is meant.
+    fn names_home(&self) -> bool {
+        self.home.is_some() || Home::named_by_environment().is_some()
     }
 
     fn output(&self) -> Output {
@@ -157,6 +167,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Kv(kv) => kv.run(&global).await,
         Command::Verify(verify) => verify.run(&global),
         Command::Block(block) => block.run(&global).await,
+        Command::Store(store) => store.run(&global).await,
         Command::Completion(completion) => completion.run(),
         Command::Version(version) => version.run(&global),
     }
@@ -220,6 +231,11 @@ mod tests {
             "aegis kv watch PREFIX --from-height 3",
             "aegis block show 12",
             "aegis block show latest",
+            "aegis store check --output json",
+            "aegis store backup --to DIR --home DIR",
+            "aegis store restore --from DIR",
+            "aegis store compact",
+            "aegis store accept-lost-votes --older-copy",
             "aegis completion bash",
             "aegis version",
         ] {

@@ -65,10 +65,15 @@ impl Home {
         Self { path: path.into() }
     }
 
+    /// `AEGIS_HOME`, if it is set and not empty.
+    pub fn named_by_environment() -> Option<PathBuf> {
+        std::env::var_os("AEGIS_HOME").filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
     /// `AEGIS_HOME`, then `~/.aegis`, then `./.aegis`.
     pub fn default_path() -> PathBuf {
-        let named = std::env::var_os("AEGIS_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-        named.unwrap_or_else(|| std::env::home_dir().unwrap_or_else(|| PathBuf::from(".")).join(".aegis"))
+        Self::named_by_environment()
+            .unwrap_or_else(|| std::env::home_dir().unwrap_or_else(|| PathBuf::from(".")).join(".aegis"))
     }
 
     /// The folder.

@@ -196,7 +196,11 @@ impl KeyFile {
         ))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the text of a key file.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence that does not repeat the secret.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let mut lines = text.lines();
         match lines.next() {
             Some(FIRST_LINE) => {}

@@ -14,10 +14,12 @@
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
+//! | `read_index` | linearizable reads without the log |
 //! | `snapshot`, `state_sync` | certified states for those who join, and taking one over |
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
+//! | `check`, `chain_check`, `backup`, `compact` | what an operator does with a data folder |
 //! | `restart` | starting the parts again within the process |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
@@ -28,10 +30,14 @@
 
 mod admission;
 mod api;
+pub mod backup;
 mod batches;
 mod certified;
+mod chain_check;
+pub mod check;
 mod clock;
 mod closings;
+pub mod compact;
 mod context;
 mod driver;
 mod events;
@@ -43,6 +49,7 @@ pub mod lost_votes;
 mod mempool;
 mod prune;
 mod reactions;
+mod read_index;
 mod read_only;
 mod recovery;
 mod regain;
@@ -70,6 +77,7 @@ use tokio::sync::oneshot;
 use crate::home::Home;
 
 pub use clock::unix_ms;
+pub use handovers::of_store as handovers_of;
 pub use wiring::run;
 
 /// What a node is started with.

@@ -110,7 +110,7 @@ impl Default for NetworkLimits {
             inbox_payload_bytes: 8 << 20,
             requests_per_peer: 4,
             requests_total: 32,
-            request_rate: 200,
+            request_rate: 2_000,
             request_timeout: Duration::from_secs(10),
         }
     }

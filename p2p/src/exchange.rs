@@ -6,14 +6,14 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncWrite};
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, Codec, ProtocolSupport};
 use tokio::sync::oneshot;
 
 use crate::config::NetworkLimits;
 use crate::error::{P2pError, ReplyError, RequestError};
-use crate::incoming::{read_body, read_size};
+use crate::framing::{Oversized, read_message, write_message};
 use crate::protocols::Protocols;
 
 /// Largest request, in bytes: a list of eight thousand digests.
@@ -47,21 +47,6 @@ impl Reply {
             return Err(ReplyError::TooLarge { actual: response.len(), limit: MAX_RESPONSE_BYTES });
         }
         self.sender.send(response).map_err(|_| ReplyError::Gone)
-    }
-}
-
-/// A message whose announced size is above the limit.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("a message of {actual} bytes was announced, at most {limit} are allowed")]
-pub(crate) struct Oversized {
-    pub(crate) actual: usize,
-    pub(crate) limit: usize,
-}
-
-impl Oversized {
-    /// Finds out whether an error of a stream was this.
-    pub(crate) fn in_error(error: &io::Error) -> Option<Self> {
-        error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).copied()
     }
 }
 
@@ -101,21 +86,6 @@ impl Codec for LengthPrefixed {
     {
         write_message(io, &response).await
     }
-}
-
-async fn read_message<T: AsyncRead + Unpin + Send>(io: &mut T, limit: usize) -> io::Result<Bytes> {
-    let actual = read_size(io).await?;
-    if actual > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, Oversized { actual, limit }));
-    }
-    read_body(io, actual).await
-}
-
-async fn write_message<T: AsyncWrite + Unpin + Send>(io: &mut T, message: &[u8]) -> io::Result<()> {
-    let size = u32::try_from(message.len()).map_err(io::Error::other)?;
-    io.write_all(&size.to_be_bytes()).await?;
-    io.write_all(message).await?;
-    io.flush().await
 }
 
 /// Request-response with our codec.

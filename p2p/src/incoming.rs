@@ -5,10 +5,10 @@
 
 use std::io;
 
-use bytes::Bytes;
 use futures::io::BufReader;
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use crate::framing::{read_body, read_size};
 use crate::ids::NodeId;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
@@ -18,9 +18,6 @@ pub(crate) const WELCOME: u8 = 1;
 
 /// Bytes read at once: many small frames per call to the transport.
 const READ_BUFFER_BYTES: usize = 64 << 10;
-
-/// Bytes reserved for a frame before any of it has come: a length alone must not make us allocate much.
-const FIRST_RESERVE_BYTES: usize = 64 << 10;
 
 /// Why reading ended.
 #[derive(Debug)]
@@ -62,23 +59,9 @@ async fn welcome<S: AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
     stream.flush().await
 }
 
-/// Reads a length prefix.
-pub(crate) async fn read_size<R: AsyncRead + Unpin>(reader: &mut R) -> io::Result<usize> {
-    let mut prefix = [0; 4];
-    reader.read_exact(&mut prefix).await?;
-    usize::try_from(u32::from_be_bytes(prefix)).map_err(io::Error::other)
-}
-
-/// Reads `size` bytes, which the caller has found acceptable. Memory grows with what arrives, not with what is announced.
-pub(crate) async fn read_body<R: AsyncRead + Unpin>(reader: &mut R, size: usize) -> io::Result<Bytes> {
-    let mut body = Vec::with_capacity(size.min(FIRST_RESERVE_BYTES));
-    let limit = u64::try_from(size).map_err(io::Error::other)?;
-    reader.take(limit).read_to_end(&mut body).await?;
-    if body.len() == size { Ok(Bytes::from(body)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use futures::io::Cursor;
 
     use super::*;

@@ -39,6 +39,7 @@ mod direct;
 mod error;
 mod event;
 mod exchange;
+mod framing;
 mod gossip;
 mod ids;
 mod inbox;

@@ -161,9 +161,9 @@ mod tests {
         write_batch(&mut written, &batch).await.unwrap();
         let mut reader = futures::io::Cursor::new(written.into_inner());
         for frame in &batch {
-            let size = crate::incoming::read_size(&mut reader).await.unwrap();
-            assert_eq!(crate::incoming::read_body(&mut reader, size).await.unwrap(), frame);
+            let size = crate::framing::read_size(&mut reader).await.unwrap();
+            assert_eq!(crate::framing::read_body(&mut reader, size).await.unwrap(), frame);
         }
-        assert!(crate::incoming::read_size(&mut reader).await.is_err());
+        assert!(crate::framing::read_size(&mut reader).await.is_err());
     }
 }

@@ -46,19 +46,21 @@ pub mod proto {
 }
 
 pub use api::{
-    ApiError, BlockDetail, BlockEvent, BlockProposal, CastVote, CertificateInfo, Change, Direction,
-    EncodedBytes, ErrorCode, EvidenceInfo, Handovers, HeaderInfo, Health, HistoryEntry, KvEntry, KvEvent,
-    KvProof, Mempool, NetworkStatus, NodeApi, Outcome, Page, PageRequest, ParameterInfo, Payload, Peer,
-    PendingValidator, ProposalBodyJson, ProposalDetail, ProposalEvent, ProposalFilter, ProposalState,
-    ProposalSummary, Readiness, Role, Signer, Status, Submission, SubmissionState, Submit, SubmitJson,
-    Syncing, Tally, Topic, ValidatorInfo, Validators, VoteRequest, Wait, WatchEvent, WatchRequest,
-    WatchStream,
+    ApiError, BlockDetail, BlockEvent, BlockProposal, CastVote, CertificateInfo, CertifiedAt, Change,
+    Consistency, Direction, EncodedBytes, ErrorCode, EvidenceInfo, Handovers, HeaderInfo, Health,
+    HistoryEntry, KvEntry, KvEvent, KvProof, Mempool, NetworkStatus, NodeApi, Outcome, Page, PageRequest,
+    ParameterInfo, Payload, Peer, PendingValidator, ProposalBodyJson, ProposalDetail, ProposalEvent,
+    ProposalFilter, ProposalState, ProposalSummary, Readiness, Role, Signer, Status, Submission,
+    SubmissionState, Submit, SubmitJson, Syncing, Tally, Topic, ValidatorInfo, Validators, VoteRequest, Wait,
+    WatchEvent, WatchRequest, WatchStream,
 };
 pub use client::{Client, ClientConfig, ClientError, ClientWatch};
 pub use config::{RpcConfig, RpcLimits, TlsFiles};
 pub use error::RpcError;
 pub use rest::openapi_document;
 pub use server::serve;
+#[cfg(feature = "fuzzing")]
+pub use server::{Plain, Unconnected};
 pub use token::Token;
 
 #[cfg(test)]

@@ -9,7 +9,11 @@ mod places;
 mod rate;
 mod serve;
 mod tls;
+#[cfg(feature = "fuzzing")]
+mod unconnected;
 
 pub(crate) use entry::Caller;
 pub(crate) use operations::Operations;
 pub use serve::serve;
+#[cfg(feature = "fuzzing")]
+pub use unconnected::{Plain, Unconnected};

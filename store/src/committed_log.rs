@@ -34,8 +34,8 @@ impl CommittedLog {
     /// A torn last write is cut off: it was never confirmed.
     ///
     /// # Errors
-    /// `Damaged` when a segment is missing or confirmed blocks of the newest one are garbled, `NewerFormat`, and errors
-    /// of the file system.
+    /// `Damaged` when a segment is missing, confirmed blocks of the newest one are garbled, or a block was found garbled when
+    /// it was read earlier (see [`repair_log`](crate::repair_log)); `NewerFormat`, and errors of the file system.
     pub fn open(dir: &Path, options: SegmentOptions) -> Result<Self, StoreError> {
         Self::open_on(Arc::new(Disk::open(dir)?), options)
     }
@@ -46,6 +46,9 @@ impl CommittedLog {
     /// As for `open`.
     pub fn open_on(medium: Arc<dyn Medium>, options: SegmentOptions) -> Result<Self, StoreError> {
         let dir = SegmentDir::new(medium, Part::CommittedLog);
+        if dir.is_suspect()? {
+            return Err(dir.suspicion());
+        }
         let segments = dir.settle_names()?;
         let Some(&newest) = segments.last() else {
             return Ok(Self::new(SegmentWriter::empty(dir.clone(), options, 0), dir, Contents::default()));

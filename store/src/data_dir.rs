@@ -7,6 +7,7 @@
 //! wal/     vote journal
 //! clog/    committed log
 //! kv/      key-value store
+//! snap/    snapshots of the state for others, and one that is being fetched; made by the node
 //! ```
 //! # Versions
 //! | version | what it says |

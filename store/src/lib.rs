@@ -48,7 +48,7 @@ pub use error::{Part, StoreError};
 pub use journal::Journal;
 pub use kv::{KvStore, MemoryKv, Op, SledKv, Table, Visit};
 pub use log_reader::LogReader;
-pub use log_repair::{LogRepair, repair_log, set_aside};
+pub use log_repair::{LogRepair, repair_log, set_aside, tolerate_damage};
 pub use medium::{Medium, MediumFile};
 pub use segment::SegmentOptions;
 pub use space::Reserve;

@@ -44,7 +44,8 @@ impl LogReader {
     /// The first read in an old segment walks through that segment to learn where its blocks stand.
     ///
     /// # Errors
-    /// `Damaged` when the bytes are not those that were appended; other blocks may still be readable.
+    /// `Damaged` when the bytes are not those that were appended; other blocks may still be readable. The log then does not
+    /// open again before it is repaired.
     pub fn read(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
         let place = self.catalog.contents().locate(height.0);
         let read = match place {
@@ -58,7 +59,12 @@ impl LogReader {
             Ok(block) => Ok(Some(block)),
             // The segment may have been pruned between the lookup and its opening.
             Err(_) if self.first().is_none_or(|first| height < first) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => {
+                if matches!(error, StoreError::Damaged { .. }) {
+                    self.catalog.dir().suspect();
+                }
+                Err(error)
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::disk::{Disk, make_folder, sync_folder};
 use crate::error::{Part, StoreError};
-use crate::segment::{Run, SegmentDir, find_runs, rewrite_run};
+use crate::segment::{Intact, Run, SegmentDir, find_runs, rewrite_run};
 
 /// What a repair has kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,13 @@ pub struct LogRepair {
 /// A file of the log and the blocks in it that verify.
 struct Found {
     first: u64,
-    runs: Vec<Run>,
+    intact: Intact,
 }
 
 impl Found {
     /// The run that starts where the file does.
     fn head(&self) -> Option<Run> {
-        self.runs.first().copied().filter(|run| run.first == self.first)
+        self.intact.runs.first().copied().filter(|run| run.first == self.first)
     }
 }
 
@@ -48,12 +48,12 @@ pub fn repair_log(folder: &Path, needed: Height) -> Result<LogRepair, StoreError
     let dir = SegmentDir::new(Arc::new(Disk::open(folder)?), Part::CommittedLog);
     let mut files = Vec::new();
     for first in dir.settle_names()? {
-        let runs = match dir.open(first) {
+        let intact = match dir.open(first) {
             Ok((file, header)) => find_runs(&dir, &*file, &header)?,
-            Err(StoreError::Damaged { .. }) => Vec::new(),
+            Err(StoreError::Damaged { .. }) => Intact::default(),
             Err(error) => return Err(error),
         };
-        files.push(Found { first, runs });
+        files.push(Found { first, intact });
     }
     let mut aside = Aside { folder, made: None };
     let plan = Plan::of(&files, needed.0);
@@ -67,9 +67,12 @@ pub fn repair_log(folder: &Path, needed: Height) -> Result<LogRepair, StoreError
         let (file, header) = dir.open(source)?;
         rewrite_run(&dir, (&*file, &header), run, previous, || aside.link(&dir.path(source)))?;
         if run.first != source {
-            aside.take(&dir.path(source))?;
+            // It is linked aside already; renaming one link over the other would do nothing.
+            let path = dir.path(source);
+            fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
         }
     }
+    dir.clear_suspicion()?;
     sync_folder(folder)?;
     if let Some(aside) = &aside.made {
         sync_folder(aside)?;
@@ -79,6 +82,14 @@ pub fn repair_log(folder: &Path, needed: Height) -> Result<LogRepair, StoreError
         info!(%first, %last, "blocks of the damaged committed log that are kept");
     }
     Ok(LogRepair { kept: plan.kept, aside: aside.made })
+}
+
+/// Lets a log open in which a block was found damaged, as it is: where nobody could give the block back.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn tolerate_damage(folder: &Path) -> Result<(), StoreError> {
+    SegmentDir::new(Arc::new(Disk::open(folder)?), Part::CommittedLog).clear_suspicion()
 }
 
 /// What is to be done.
@@ -94,15 +105,18 @@ struct Plan {
 impl Plan {
     fn of(files: &[Found], needed: u64) -> Self {
         let holds = |run: &Run| run.first <= needed && needed < run.end;
-        let found = files
-            .iter()
-            .enumerate()
-            .find_map(|(index, file)| file.runs.iter().find(|run| holds(run)).map(|run| (index, file, *run)));
+        let found = files.iter().enumerate().find_map(|(index, file)| {
+            file.intact.runs.iter().find(|run| holds(run)).map(|run| (index, file, *run))
+        });
         let Some((index, file, run)) = found else { return Self::default() };
         let ends_at = |index: usize| files.get(index + 1).map(|next| next.first);
         let is_whole = |index: usize, run: Run| {
             ends_at(index).map_or_else(
-                || files.get(index).is_some_and(|file| file.runs.len() == 1),
+                || {
+                    files
+                        .get(index)
+                        .is_some_and(|file| file.intact.runs.len() == 1 && !file.intact.has_broken_tail)
+                },
                 |end| run.end == end,
             )
         };

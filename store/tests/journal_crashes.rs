@@ -252,3 +252,21 @@ fn the_same_calls_give_the_same_disk() {
     };
     assert_eq!(image(), image());
 }
+
+#[test]
+fn a_checkpoint_of_nothing_is_never_overwritten_by_the_next_segment_however_small_segments_are() {
+    let disk = SimDisk::new();
+    let options = SegmentOptions { segment_bytes: 1 };
+    let open = || Journal::open_on(Arc::new(disk.clone()), options);
+    let (mut journal, _) = open().expect("a new journal");
+    journal.append(b"superseded");
+    journal.checkpoint(std::iter::empty::<&[u8]>()).expect("a checkpoint");
+    let (mut journal, records) = open().expect("the checkpoint is there");
+    assert_eq!(records, Records::new());
+    for record in [b"first", b"other"] {
+        journal.append(record);
+        journal.flush().expect("flushed");
+    }
+    let (_, records) = open().expect("the journal is whole");
+    assert_eq!(records, [b"first".to_vec(), b"other".to_vec()]);
+}

@@ -1,9 +1,35 @@
 //! BLAKE3 digests.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+
 use crate::error::TypesError;
+
+/// Labels whose keys a thread remembers; there are fewer in all crates together.
+const LABELS_MAX: usize = 32;
+
+thread_local! {
+    static KEYS: RefCell<Vec<(&'static str, ContextKey)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The key that BLAKE3 derives from a label. Labels are constants and most of what is hashed is small, so deriving the key
+/// each time would be half of the work.
+fn key_of(label: &'static str) -> ContextKey {
+    KEYS.with_borrow_mut(|keys| {
+        if let Some((_, key)) = keys.iter().find(|(known, _)| *known == label) {
+            return *key;
+        }
+        let key = hash_derive_key_context(label);
+        if keys.len() < LABELS_MAX {
+            keys.push((label, key));
+        }
+        key
+    })
+}
 
 /// A BLAKE3 digest of 32 bytes, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -15,7 +41,8 @@ impl Hash {
 
     /// The digest of `bytes` under a label that keeps different uses apart (BLAKE3's key-derivation mode).
     pub fn of(label: &'static str, bytes: &[u8]) -> Self {
-        Self(blake3::derive_key(label, bytes))
+        let mut hasher = Hasher::new_from_context_key(&key_of(label));
+        Self(hasher.update(bytes).finalize().into())
     }
 
     /// Reads a digest from a field that must have 32 bytes.
@@ -86,3 +113,17 @@ macro_rules! serde_as_text {
 pub(crate) use serde_as_text;
 
 serde_as_text!(Hash);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_that_of_the_key_derivation_mode_the_first_time_and_later() {
+        for _ in 0..2 {
+            for (label, bytes) in [("aegis test one", b"same"), ("aegis test two", b"same")] {
+                assert_eq!(Hash::of(label, bytes).0, blake3::derive_key(label, bytes));
+            }
+        }
+    }
+}

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Key hash, key and value of each entry of a subtree.
+type Part<'a> = Vec<([u8; 32], &'a [u8], &'a [u8])>;
 
 fn keyed(label: &str, bytes: &[u8]) -> [u8; 32] {
     let mut key = [b'.'; 32];
@@ -126,7 +128,7 @@ proptest! {
     #[test]
     fn the_subtrees_of_any_level_give_the_root(entries in entries(), level in 0..=16_u32) {
         let tree = Tree::new(&entries);
-        let mut parts: BTreeMap<Subtree, Vec<([u8; 32], &[u8], &[u8])>> = BTreeMap::new();
+        let mut parts: BTreeMap<Subtree, Part<'_>> = BTreeMap::new();
         for (key, value) in &entries {
             let part = Subtree::of_key(level, key).unwrap();
             parts.entry(part).or_default().push((keyed("aegis v1 state key", key), key, value));

@@ -5,6 +5,7 @@ use aegis_types::{BlockKind, Certificate, Executed, Hash, Header, Height, Vote, 
 use super::Engine;
 use crate::epoch::{EpochContext, NextEpoch, Tip};
 use crate::leader::LeaderSchedule;
+use crate::limits::SETTLED_WINDOWS;
 use crate::output::{Event, Output};
 use crate::plan::Plan;
 use crate::tally::Tally;
@@ -59,7 +60,7 @@ impl Engine {
         self.tip.height.next().distance_above(self.executed.height) <= self.execution_lag_max()
     }
 
-    fn header_of(&self, height: Height, digest: Hash) -> Option<Header> {
+    pub(super) fn header_of(&self, height: Height, digest: Hash) -> Option<Header> {
         let proposal = self.slots.get(&height).and_then(|slot| slot.proposal.as_ref());
         let prepared = self.prepared.get(&height);
         proposal
@@ -93,6 +94,7 @@ impl Engine {
         if !self.check_certified(header.executed) {
             return false;
         }
+        self.testify(&certificate.content);
         self.tip = Tip::of(header.clone(), certificate.clone());
         self.pending.remove(&header);
         self.forget_decided(header.executed.height);
@@ -110,7 +112,8 @@ impl Engine {
         let above = self.tip.height.next();
         self.slots = self.slots.split_off(&above);
         self.prepared = self.prepared.split_off(&above);
-        self.tally.prune(self.tip.height);
+        let kept = self.epoch.window().saturating_mul(SETTLED_WINDOWS);
+        self.tally.settle(self.tip.height, Height(self.tip.height.0.saturating_sub(kept)));
         self.roots = self.roots.split_off(&certified);
         for kept in self.ahead.values_mut() {
             *kept = kept.split_off(&above);
@@ -179,6 +182,7 @@ impl Engine {
         self.verified_view_changes.clear();
         self.ahead.clear();
         self.accused.clear();
+        self.testified.clear();
         self.last_voted.clear();
         self.pending.restart_patience(self.now.monotonic_ms);
         self.timing.enter_epoch(self.now.monotonic_ms);

@@ -8,12 +8,14 @@
 //! | `timer.rs` | when to leave a view, what to send again |
 //! | `view_change.rs` | 5, 6, 7 |
 //! | `catch_up.rs` | what to do with those who are behind, and when behind |
+//! | `testimony.rs` | 8 |
 //! | `recovery.rs` | restart from the journal |
 
 mod catch_up;
 mod decide;
 mod propose;
 mod recovery;
+mod testimony;
 mod timer;
 mod validate;
 mod view_change;
@@ -121,6 +123,8 @@ pub struct EngineStatus {
     pub pending_batches: usize,
     /// Votes held.
     pub votes: usize,
+    /// Sets that these votes are held in, one for each height, view and kind; none is empty.
+    pub vote_sets: usize,
     /// Messages kept for later: of views ahead, of the next epoch, and wishes for views.
     pub kept_messages: usize,
     /// The highest height that each member was seen voting for in this epoch; claims, not proofs.
@@ -166,7 +170,11 @@ pub struct Engine {
     /// Messages of the next epoch, by sender.
     early: BTreeMap<ValidatorId, Vec<Message>>,
     accused: BTreeSet<ValidatorId>,
+    /// How many votes of each validator were shown to the others in this epoch.
+    testified: BTreeMap<ValidatorId, u32>,
     last_voted: BTreeMap<ValidatorId, Height>,
+    /// The highest height for which this validator ever voted Commit, in any epoch and view, as far as its journal reaches.
+    committing: Height,
     /// Own votes for heights that are not yet executed, for the journal's checkpoint.
     promises: BTreeMap<Height, Vec<Record>>,
     /// Own promises of epochs that this engine has not entered since its restart.
@@ -221,6 +229,7 @@ impl Engine {
             executed: self.executed,
             pending_batches: self.pending.len(),
             votes: self.tally.len(),
+            vote_sets: self.tally.sets(),
             kept_messages: self.kept_messages(),
             last_voted: self.last_voted.clone(),
             claimed_height: self.peers.highest(),
@@ -251,6 +260,18 @@ impl Engine {
         self.tip.height
     }
 
+    /// The highest height for which this node has voted Commit, or its tip if that is higher.
+    ///
+    /// Nothing above it can have been acknowledged to anyone with this node's help: that is what linearizable reads rest on.
+    /// Publish it after the records are durable and *before* messages are sent.
+    ///
+    /// None below the floor: votes that this node has cast may be forgotten, so it cannot tell. Above it the tip is beyond all
+    /// that may be forgotten.
+    pub fn committing(&self) -> Option<Height> {
+        let may_tell = self.floor.allows(self.epoch.validators.epoch(), self.tip.height);
+        may_tell.then(|| self.committing.max(self.tip.height))
+    }
+
     /// The validator set of the current epoch.
     pub fn validators(&self) -> &ValidatorSet {
         &self.epoch.validators
@@ -275,6 +296,7 @@ impl Engine {
             Message::ViewChange(message) => self.on_view_change(from, message),
             Message::NewView(message) => self.on_new_view(from, message),
             Message::Status(status) => self.on_status(from, status),
+            Message::Testimony(vote) => self.on_testimony(from, &vote),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::record::Record;
 impl Engine {
     /// Proposes the next block if this is the leader and it is time for one.
     pub(super) fn try_propose(&mut self) -> bool {
-        if !self.is_leader() || self.target.is_some() {
+        if !self.is_leader() || self.target.is_some() || self.is_left_behind() {
             return false;
         }
         let height = self.accepted_height().next();
@@ -25,6 +25,15 @@ impl Engine {
         let Some(header) = self.next_header(height) else { return false };
         self.propose(header);
         true
+    }
+
+    /// Whether a later view has committed the tip: a quorum has left this view, so nothing can come of it any more, and those who
+    /// are still in it may have accepted another block in the tip's place.
+    fn is_left_behind(&self) -> bool {
+        self.tip.block.as_ref().is_some_and(|(_, certificate)| {
+            let content = &certificate.content;
+            content.epoch == self.epoch.validators.epoch() && content.view > self.view
+        })
     }
 
     fn next_header(&mut self, height: Height) -> Option<Header> {

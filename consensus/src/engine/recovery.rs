@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_types::{Certificate, Executed, Hash, Header, Vote};
+use aegis_types::{Certificate, Executed, Hash, Header, Height, Vote};
 
 use super::catch_up::Peers;
 use super::timer::Timing;
@@ -53,7 +53,10 @@ impl Engine {
             ahead: BTreeMap::new(),
             early: BTreeMap::new(),
             accused: BTreeSet::new(),
+            testified: BTreeMap::new(),
             last_voted: BTreeMap::new(),
+            // Also of records that bind nothing any more: that the Commit was cast remains true.
+            committing: records.iter().filter_map(committed_height).max().unwrap_or_default(),
             promises: BTreeMap::new(),
             later: Vec::new(),
             pending: Pending::default(),
@@ -171,5 +174,13 @@ impl Engine {
         if is_newer {
             self.prepared.insert(height, PreparedBlock { header, certificate });
         }
+    }
+}
+
+/// The height of a Commit vote.
+fn committed_height(record: &Record) -> Option<Height> {
+    match record {
+        Record::Committing { vote, .. } => Some(vote.content.height),
+        Record::Prepared { .. } | Record::ViewChange(_) | Record::NewView(_) => None,
     }
 }

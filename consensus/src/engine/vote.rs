@@ -17,9 +17,11 @@ impl Engine {
             self.report(from, "a PrePrepare that is not its view's leader's own");
             return;
         }
-        if height <= self.tip.height
-            || height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS)
-        {
+        if height <= self.tip.height {
+            self.compare(from, &message.vote);
+            return;
+        }
+        if height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS) {
             return;
         }
         if view > self.view {
@@ -46,9 +48,11 @@ impl Engine {
             return;
         }
         let height = vote.content.height;
-        if height <= self.tip.height
-            || height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS)
-        {
+        if height <= self.tip.height {
+            self.compare(from, vote);
+            return;
+        }
+        if height.distance_above(self.tip.height) > self.epoch.window().saturating_mul(VOTE_WINDOWS) {
             return;
         }
         self.count(from, vote);
@@ -67,9 +71,7 @@ impl Engine {
                 true
             }
             Counted::Contradiction { first, second } => {
-                if self.accused.insert(from) {
-                    self.outputs.push(Output::Evidence { first, second });
-                }
+                self.accuse(first, second);
                 true
             }
             Counted::Forged => {
@@ -165,10 +167,9 @@ impl Engine {
         if height.previous() == self.tip.height && accepted.header.parent != self.tip.digest {
             return false;
         }
-        let header = accepted.header.clone();
         let content = VoteContent {
             kind: VoteKind::Prepare,
-            epoch: header.epoch,
+            epoch: accepted.header.epoch,
             view: self.view,
             height,
             digest: accepted.digest,
@@ -178,9 +179,11 @@ impl Engine {
             self.report(forger, "a vote with a wrong signature");
         }
         let Some(certificate) = certificate else { return false };
+        let Some(header) = self.header_of(height, content.digest) else { return false };
         let vote = self.sign_vote(VoteContent { kind: VoteKind::Commit, ..content });
         let block = PreparedBlock { header: header.clone(), certificate: certificate.clone() };
         self.prepared.insert(height, block);
+        self.committing = self.committing.max(height);
         self.promise(height, Record::Committing { header, certificate, vote: vote.clone() });
         self.count_own(&vote);
         if let Some(slot) = self.slots.get_mut(&height) {

@@ -100,6 +100,7 @@ fn message(net: &Net) -> BoxedStrategy<(usize, Message)> {
     let (for_proposals, for_views) = (net.clone(), net.clone());
     prop_oneof![
         4 => vote(net).prop_map(|(index, vote)| (index, Message::Vote(vote))),
+        1 => (0..4_usize, vote(net)).prop_map(|(from, (_, vote))| (from, Message::Testimony(vote))),
         4 => (number(), header(net)).prop_map(move |(view, header)| {
             let leader = for_proposals.leader(view);
             (leader, for_proposals.pre_prepare(view, &header))
@@ -215,7 +216,7 @@ proptest! {
                 let certificate = net.certified(VoteKind::Prepare, vote.content.view.0, &header).certificate;
                 Some(Record::Committing { header, certificate, vote })
             }
-            Message::Status(_) => None,
+            Message::Status(_) | Message::Testimony(_) => None,
         });
         let mut engine = Engine::recover(net.start(me, records.collect()));
         for at_ms in [10, 2_000, 200_000] {

@@ -151,3 +151,16 @@ fn nothing_is_committed_above_a_parent_that_a_later_view_replaced() {
     let outputs = subject.votes(&others, VoteKind::Prepare, 0, &chain[1]);
     assert_eq!(votes(&outputs), [], "its parent is not the committed block");
 }
+
+#[test]
+fn the_highest_commit_is_told_as_soon_as_it_is_cast_and_not_before() {
+    let net = Net::equal(4);
+    let mut subject = Subject::follower(&net);
+    let header = net.chain(0, 1).remove(0);
+    subject.hold_all(std::slice::from_ref(&header));
+    subject.propose(0, &header);
+    assert_eq!(subject.engine.committing(), Some(Height::ZERO), "a Prepare acknowledges nothing");
+    let other = net.others(&[subject.me, net.leader(0)])[0];
+    subject.votes(&[other], VoteKind::Prepare, 0, &header);
+    assert_eq!((subject.engine.committing(), subject.engine.height()), (Some(Height(1)), Height::ZERO));
+}

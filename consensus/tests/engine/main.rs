@@ -22,4 +22,5 @@ mod prepare;
 mod propose;
 mod restart;
 mod support;
+mod testimony;
 mod view_change;

@@ -115,3 +115,20 @@ fn a_leader_that_left_its_view_proposes_no_more() {
     }
     assert_eq!(votes(&leader.hold(batch(net.id(0), 1))), []);
 }
+
+#[test]
+fn a_leader_whose_tip_a_later_view_has_committed_proposes_nothing_in_its_own() {
+    let net = Net::equal(4);
+    let first = net.header(0, None, &[]);
+    for (view, proposed) in [(0, 1), (1, 0)] {
+        let mut leader = Subject::leader(&net);
+        let certificate = net.certified(VoteKind::Commit, view, &first).certificate;
+        leader.synced(&first, certificate);
+        leader.executed(first.height, None);
+
+        let mut outputs = leader.hold(batch(net.id(0), 1));
+        outputs.extend(leader.tick(IDLE_MS));
+
+        assert_eq!(proposals(&outputs).len(), proposed, "the tip is of view {view}");
+    }
+}

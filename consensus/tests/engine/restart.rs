@@ -10,7 +10,7 @@ use aegis_consensus::{Engine, Input, Message, NewView, Output, PrePrepare, Recor
 use aegis_types::{Epoch, Hash, Header, Height, View, Vote, VoteContent, VoteKind};
 
 use crate::support::cluster::{Block, Cluster, Rng, next_epoch, start_from};
-use crate::support::effects::vote_in;
+use crate::support::effects::{vote_in, voted};
 use crate::support::{Net, now, root};
 
 type Round = (Epoch, View, Height, VoteKind);
@@ -47,7 +47,11 @@ impl Promises {
                 let known = self.new_views.entry((message.epoch, message.view)).or_insert(message.clone());
                 if known == message { Ok(()) } else { Err(format!("two new views {:?}", message.view)) }
             }
-            Message::NewView(_) | Message::PrePrepare(_) | Message::Vote(_) | Message::Status(_) => Ok(()),
+            Message::NewView(_)
+            | Message::PrePrepare(_)
+            | Message::Vote(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => Ok(()),
         }
     }
 
@@ -237,6 +241,11 @@ fn try_restart(
     let chain = cluster.members.iter().map(|member| &member.log).max_by_key(|log| log.len()).unwrap();
     let at_ms = cluster.at_ms();
     let engine = Engine::recover(start_from(&cluster.net, index, log, records, at_ms));
+    let sent = past.iter().flat_map(|output| voted(std::slice::from_ref(output), VoteKind::Commit)).max();
+    assert!(
+        engine.committing() >= sent.or(Some(Height::ZERO)),
+        "a Commit for {sent:?} was sent and is forgotten"
+    );
     let mut trial = Trial { cluster, index, engine, promises, at_ms, chain, inputs: 0 };
     for (header, view) in &tempting {
         for batch in &header.batches {

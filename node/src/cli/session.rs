@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aegis_rpc::{ApiError, Client, ClientConfig, ClientError, ErrorCode};
+use aegis_rpc::{ApiError, Client, ClientConfig, ClientError, Consistency, ErrorCode};
 use aegis_types::{Domain, Keypair};
 
 use super::failure::{Exit, Failure};
@@ -37,7 +37,13 @@ impl Session {
         let home = global.home();
         let (url, home_ca) = match &global.rpc {
             Some(url) => (url.clone(), None),
-            None => url_of_home(&home)?,
+            None if home.is_initialised() => url_of_home(&home)?,
+            None if global.names_home() => {
+                return Err(Failure::new(format!("{} is no node's home", home.path().display()))
+                    .exit(Exit::Usage)
+                    .help("`aegis init --home DIR` makes one; --rpc URL talks to a node without a home"));
+            }
+            None => (DEFAULT_URL.to_owned(), None),
         };
         let config = ClientConfig {
             url: url.clone(),
@@ -47,6 +53,12 @@ impl Session {
         };
         let client = Client::connect(config).map_err(|error| explain(error, &url))?;
         Ok(Self { client, url, output: global.output(), home })
+    }
+
+    /// The same conversation, with reads as fresh as asked.
+    #[must_use]
+    pub fn reading(self, consistency: Consistency) -> Self {
+        Self { client: self.client.reading(consistency), ..self }
     }
 
     /// Turns an error of the client into a failure.
@@ -107,9 +119,6 @@ fn token(home: &Home) -> Result<Option<String>, Failure> {
 }
 
 fn url_of_home(home: &Home) -> Result<(String, Option<PathBuf>), Failure> {
-    if !home.is_initialised() {
-        return Ok((DEFAULT_URL.to_owned(), None));
-    }
     let rpc = home.config_layers()?.resolve()?.config.rpc;
     let certificate = rpc.tls_certificate.within(home.path());
     let scheme = if certificate.is_some() { "https" } else { "http" };

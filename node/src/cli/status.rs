@@ -68,6 +68,10 @@ fn text(status: &Status) -> String {
     };
     let age = unix_ms().saturating_sub(status.agreed_time_ms);
     let agreed_time = format!("{} ({} ago)", time(status.agreed_time_ms), length(age));
+    let store = match status.first_height {
+        Some(first) => format!("{}, blocks from {first} on", approximate(status.store_bytes)),
+        None => format!("{}, no blocks", approximate(status.store_bytes)),
+    };
     let mut fields = Fields::new()
         .field("chain", &status.chain_id)
         .field("genesis", status.genesis)
@@ -87,6 +91,11 @@ fn text(status: &Status) -> String {
         .field("alive", alive)
         .field("sync", sync)
         .field("peers", status.peers);
+    for (name, reason) in [("read-only", &status.read_only), ("silent", &status.silent)] {
+        if let Some(reason) = reason {
+            fields = fields.field(name, reason);
+        }
+    }
     for address in &status.listen_addresses {
         fields = fields.field("p2p", address);
     }
@@ -97,7 +106,7 @@ fn text(status: &Status) -> String {
             "pending",
             format!("{} proposals in {} batches", status.mempool.proposals, status.mempool.batches),
         )
-        .field("store", approximate(status.store_bytes))
+        .field("store", store)
         .field("uptime", length(status.uptime_ms))
         .render()
 }

@@ -1,11 +1,13 @@
 //! The node's side of the programming interface.
 //!
-//! Reads come from agreed state and the indexes as they are after the newest executed block. Each item is read whole; a page
-//! is no snapshot: blocks may be executed while it is read, so its items are of its `read_height` or later. What reads cost
-//! is bounded by their page, and by how many go on at once.
+//! Reads come from agreed state and the indexes as they are after the newest executed block; a linearizable one first waits
+//! until that block is known to be new enough. Each item is read whole; a page is no snapshot: blocks may be executed while
+//! it is read, so its items are of its `read_height` or later. What reads cost is bounded by their page, and by how many go
+//! on at once. The validators and all that says where the node stands are as this node sees them.
 
 mod agreed;
 mod blocks;
+mod fresh;
 mod kv;
 mod proofs;
 mod proposals;
@@ -19,15 +21,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aegis_rpc::api::{
-    ApiError, BlockDetail, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus, NodeApi,
-    Page, PageRequest, ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness,
-    Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
+    NodeApi, Page, PageRequest, ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary,
+    Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
 };
 use aegis_types::{Epoch, Height, ProposalId, ValidatorId};
 use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::context::NodeContext;
+use super::read_index::Unconfirmed;
 
 /// Reads that go on at once. They share their threads with agreement, and a block that is read is decoded as a whole.
 const READS_MAX: usize = 16;
@@ -68,6 +71,29 @@ impl Api {
     ) -> Self {
         let reads = Arc::new(Semaphore::new(READS_MAX));
         Self { node, started: Instant::now(), names, endpoint, data, reads }
+    }
+
+    /// Waits until the executed state is as fresh as a read wants it.
+    async fn settle(&self, consistency: Consistency) -> Result<(), ApiError> {
+        match consistency {
+            Consistency::Linearizable => {
+                self.node.reads.confirm().await.map(drop).map_err(|reason| self.unconfirmed(reason))
+            }
+            Consistency::Certified | Consistency::Local => Ok(()),
+        }
+    }
+
+    fn unconfirmed(&self, reason: Unconfirmed) -> ApiError {
+        match reason {
+            Unconfirmed::Busy => ApiError::busy(reason, READ_RETRY_MS),
+            Unconfirmed::NoQuorum | Unconfirmed::Apart => {
+                self.node.telemetry.reads_unconfirmed.inc();
+                let message = format!(
+                    "{reason}: try again, or read with consistency `certified` or `local` what may be out of date"
+                );
+                ApiError::new(ErrorCode::Unavailable, message)
+            }
+        }
     }
 
     /// Runs a read of the stores where it may block.
@@ -124,8 +150,9 @@ impl NodeApi for Api {
         Ok(Validators { pending, ..self.current_validators() })
     }
 
-    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError> {
-        self.read(agreed::parameters).await
+    async fn parameters(&self, consistency: Consistency) -> Result<Vec<ParameterInfo>, ApiError> {
+        self.settle(consistency).await?;
+        self.read(move |node| agreed::parameters(node, consistency)).await
     }
 
     async fn evidence(&self, page: PageRequest) -> Result<Page<EvidenceInfo>, ApiError> {
@@ -146,7 +173,14 @@ impl NodeApi for Api {
         self.submit_vote(id, approve, wait, timeout_ms).await
     }
 
-    async fn proposal(&self, id: ProposalId) -> Result<ProposalDetail, ApiError> {
+    async fn proposal(&self, id: ProposalId, consistency: Consistency) -> Result<ProposalDetail, ApiError> {
+        if consistency == Consistency::Certified {
+            return Err(ApiError::invalid(
+                "consistency",
+                "what became of a proposal is no part of the certified state; use `linearizable` or `local`",
+            ));
+        }
+        self.settle(consistency).await?;
         self.read(move |node| proposals::detail(node, id)).await
     }
 
@@ -158,14 +192,21 @@ impl NodeApi for Api {
         self.read(move |node| proposals::list(node, &filter, &page)).await
     }
 
-    async fn kv_get(&self, key: &str) -> Result<KvEntry, ApiError> {
+    async fn kv_get(&self, key: &str, consistency: Consistency) -> Result<KvEntry, ApiError> {
+        self.settle(consistency).await?;
         let key = key.to_owned();
-        self.read(move |node| kv::get(node, &key)).await
+        self.read(move |node| kv::get(node, &key, consistency)).await
     }
 
-    async fn kv_list(&self, prefix: &str, page: PageRequest) -> Result<Page<KvEntry>, ApiError> {
+    async fn kv_list(
+        &self,
+        prefix: &str,
+        page: PageRequest,
+        consistency: Consistency,
+    ) -> Result<Page<KvEntry>, ApiError> {
+        self.settle(consistency).await?;
         let prefix = prefix.to_owned();
-        self.read(move |node| kv::list(node, &prefix, &page)).await
+        self.read(move |node| kv::list(node, &prefix, &page, consistency)).await
     }
 
     async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {

@@ -11,7 +11,7 @@
 //!   block as a rule.
 //! - Whoever needs a point for longer pins it; the undo log grows meanwhile, up to its bound.
 //!
-//! Locks are taken in the order pins, undo log, ledger.
+//! Locks are taken in the order pins, undo log, ledger, covered states.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -57,13 +57,20 @@ pub enum NotCertified {
     Failed(#[from] anyhow::Error),
 }
 
+/// A state that can be read, as this node computed it.
+struct Covered {
+    state_root: Hash,
+    /// Agreed time of its block.
+    timestamp_ms: u64,
+}
+
 /// Certified points as they come and go.
 pub struct CertifiedState {
     kv: Arc<dyn KvStore>,
     ledger: Arc<RwLock<Ledger>>,
     undo: RwLock<UndoLog>,
-    /// Agreed time of the blocks that the undo log covers, its base included.
-    times: Mutex<BTreeMap<Height, u64>>,
+    /// The states that the undo log covers, its base included.
+    covered: Mutex<BTreeMap<Height, Covered>>,
     /// Heights that somebody needs, and how many do.
     pins: Mutex<BTreeMap<Height, usize>>,
     newest: watch::Sender<Option<Arc<CertifiedPoint>>>,
@@ -91,15 +98,16 @@ impl CertifiedState {
     }
 
     fn bounded(kv: Arc<dyn KvStore>, ledger: Arc<RwLock<Ledger>>, bytes_max: usize) -> anyhow::Result<Self> {
-        let (height, timestamp_ms) = {
+        let (height, first) = {
             let ledger = ledger.read().map_err(|_| poisoned())?;
-            (ledger.height(), ledger.timestamp_ms())
+            let first = Covered { state_root: ledger.root(), timestamp_ms: ledger.timestamp_ms() };
+            (ledger.height(), first)
         };
         Ok(Self {
             kv,
             ledger,
             undo: RwLock::new(UndoLog::new(height, bytes_max)),
-            times: Mutex::new(BTreeMap::from([(height, timestamp_ms)])),
+            covered: Mutex::new(BTreeMap::from([(height, first)])),
             pins: Mutex::default(),
             newest: watch::Sender::new(None),
             followed: Mutex::default(),
@@ -116,6 +124,8 @@ impl CertifiedState {
         // The ledger is free again before the undo log is: admission need not wait for what was overwritten to be read.
         let applied = self.ledger.write().map_err(|_| poisoned())?.apply(&state, block)?;
         undo.record(&state, applied.height, &applied.changes)?;
+        let timestamp_ms = block.header.timestamp_ms;
+        self.covered().insert(applied.height, Covered { state_root: applied.state_root, timestamp_ms });
         if let Some(pinned) = self.followed().upgrade() {
             note_since(&undo, applied.height.previous(), &pinned);
         }
@@ -141,7 +151,8 @@ impl CertifiedState {
         Ok(Followed { point, buckets, pinned })
     }
 
-    /// Publishes the point that a block certifies, once the block is executed and its changes are written.
+    /// Publishes the point that a block certifies, once the block is executed and its changes are written. A root that is not
+    /// the one that this node computed is not published: the engine finds that out too, and stops the node.
     ///
     /// # Errors
     /// When a panic left the undo log half changed.
@@ -150,13 +161,13 @@ impl CertifiedState {
         let executed = header.executed;
         let pins = self.pins();
         let mut undo = self.undo.write().map_err(|_| poisoned())?;
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.insert(header.height, header.timestamp_ms);
+        let mut covered = self.covered();
         if undo.since(executed.height).is_some()
-            && let Some(timestamp_ms) = times.get(&executed.height)
+            && let Some(own) = covered.get(&executed.height)
+            && own.state_root == executed.state_root
         {
             let by = CertifiedHeader { header: header.clone(), certificate: certificate.clone() };
-            let point = CertifiedPoint { executed, timestamp_ms: *timestamp_ms, by };
+            let point = CertifiedPoint { executed, timestamp_ms: own.timestamp_ms, by };
             self.newest.send_replace(Some(Arc::new(point)));
             let needed = pins.keys().next().copied().unwrap_or(executed.height);
             undo.release(needed.min(executed.height));
@@ -168,7 +179,7 @@ impl CertifiedState {
         {
             self.newest.send_replace(None);
         }
-        *times = times.split_off(&undo.base());
+        *covered = covered.split_off(&undo.base());
         Ok(())
     }
 
@@ -181,6 +192,7 @@ impl CertifiedState {
     }
 
     /// The newest point, as it changes.
+    #[allow(dead_code, reason = "for reads that wait for a certified state")]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<CertifiedPoint>>> {
         self.newest.subscribe()
     }
@@ -212,14 +224,6 @@ impl CertifiedState {
         let since = undo.since(height).ok_or(NotCertified::Gone(height))?;
         let newest = StateView(self.kv.as_ref());
         read(&EarlierState::new(since, &newest)).map_err(|error| NotCertified::Failed(error.into()))
-    }
-
-    /// What a key of agreed state has at a point.
-    ///
-    /// # Errors
-    /// `Gone`, or when the store fails.
-    pub fn value_at(&self, point: &CertifiedPoint, key: &[u8]) -> Result<Option<Vec<u8>>, NotCertified> {
-        self.read(point, |state| state.get(key))
     }
 
     /// What a key of agreed state has at a point, with the proof of it.
@@ -263,6 +267,10 @@ impl CertifiedState {
         self.ledger.read().map_err(|_| poisoned())
     }
 
+    fn covered(&self) -> MutexGuard<'_, BTreeMap<Height, Covered>> {
+        self.covered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pins(&self) -> MutexGuard<'_, BTreeMap<Height, usize>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -286,6 +294,7 @@ pub struct PinnedState {
     point: Arc<CertifiedPoint>,
 }
 
+#[allow(dead_code, reason = "for snapshots, which read a whole state at a point")]
 impl PinnedState {
     /// The point.
     pub fn point(&self) -> &Arc<CertifiedPoint> {
@@ -394,10 +403,19 @@ mod tests {
         let key = KvRecord::state_key("k");
         let (value, proof) = state.prove(&point, &key).unwrap();
         proof.verify_value(&point.executed.state_root, &key, value.as_deref()).unwrap();
-        assert_eq!(state.value_at(&point, &key).unwrap(), value);
+        assert_eq!(state.read(&point, |state| state.get(&key)).unwrap(), value);
         let roots = state.subtree_roots(&point, 4).unwrap();
         let root = aegis_types::subtree::root_of_subtrees(&roots).unwrap();
         assert_eq!(root, point.executed.state_root);
+    }
+
+    #[test]
+    fn a_root_that_this_node_did_not_compute_is_not_published() {
+        let (mut chain, mut execution) = begin();
+        step(&mut chain, &mut execution, 0);
+        chain.roots.insert(Height(1), Hash([7; 32]));
+        step(&mut chain, &mut execution, 1);
+        assert_eq!(execution.certified.newest().unwrap().executed.height, Height::ZERO);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aegis_consensus::EngineStatus;
 use aegis_ledger::Ledger;
 use aegis_p2p::Network;
 use aegis_store::{KvStore, LogReader};
-use aegis_types::{Domain, Genesis, Keypair};
+use aegis_types::{Domain, Genesis, Height, Keypair};
 use tokio::sync::{mpsc, watch};
 
 use super::admission::Admission;
@@ -15,6 +15,7 @@ use super::batches::BatchPool;
 use super::certified::CertifiedState;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
+use super::read_index::ReadIndex;
 use super::read_only::Condition;
 use super::restart::RestartHandle;
 use super::snapshot::shelf::Shelf;
@@ -42,6 +43,11 @@ pub struct NodeContext {
     pub telemetry: Arc<Telemetry>,
     /// The engine's state, a few milliseconds old at most.
     pub agreement: watch::Receiver<EngineStatus>,
+    /// The highest height for which this node has ever voted Commit, or its tip; raised before a Commit leaves. None while
+    /// its votes may be forgotten.
+    pub committing: watch::Receiver<Option<Height>>,
+    /// The way to a linearizable read.
+    pub reads: ReadIndex,
     /// Where execution stands.
     pub standing: watch::Receiver<Standing>,
     pub inputs: mpsc::Sender<DriverInput>,

@@ -116,6 +116,9 @@ pub struct Ports {
     pub requests: mpsc::Sender<DriverRequest>,
     /// The engine's state for everybody to read.
     pub status: watch::Sender<EngineStatus>,
+    /// The highest height for which this node has ever voted Commit, or its tip: what it answers to those who read. None
+    /// while its votes may be forgotten.
+    pub committing: watch::Sender<Option<Height>>,
 }
 
 /// Engine, journal and channels.
@@ -180,6 +183,7 @@ impl Driver {
                 wake = if is_full { None } else { self.ready_wake() };
             }
             self.persist(&turn.outputs)?;
+            self.publish_committing();
             if self.ports.status.borrow().tip.0 != self.engine.height()
                 || published.elapsed() >= STATUS_INTERVAL
             {
@@ -201,7 +205,19 @@ impl Driver {
             self.tell(Input::BatchAvailable(reference), Vec::new(), &mut turn)?;
         }
         self.persist(&turn.outputs)?;
+        self.publish_committing();
         self.carry_out(turn)
+    }
+
+    /// Says how far this node may have helped to acknowledge. Before any Commit leaves: whoever asks after that one was
+    /// counted must hear of it.
+    fn publish_committing(&self) {
+        let committing = self.engine.committing();
+        self.ports.committing.send_if_modified(|published| {
+            let is_other = committing != *published;
+            *published = committing;
+            is_other
+        });
     }
 
     /// What begins the next turn. A deadline that has passed comes first: peers that never fall silent must not keep the

@@ -16,7 +16,7 @@ use super::batches::{HeldBatch, Offer, Taken};
 use super::context::NodeContext;
 use super::driver::{DriverInput, gauge_value};
 use super::wire::{Answer, DIGESTS_MAX, PayloadFrame, Question};
-use super::{serve, state};
+use super::{read_index, serve, state};
 
 /// Batches whose signatures are checked at once or wait for it: some 10 MB of proposals.
 const BATCH_CHECKS_MAX: usize = 64;
@@ -86,6 +86,13 @@ pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiv
             }
             NetworkEvent::Gossip { id, topic: Topic::Reports, .. } => {
                 desk.node.network.judge(id, Verdict::Ignore)
+            }
+            NetworkEvent::Request { request, reply, .. } if read_index::is_question(&request) => {
+                // At once: it must not wait behind those who ask for blocks. Without a reply it is refused.
+                if let Some(height) = *desk.node.committing.borrow() {
+                    // Who asked may have gone away.
+                    let _ = reply.send(Answer::ReadIndex(height).encode());
+                }
             }
             NetworkEvent::Request { from, request, reply } => {
                 let Ok(permit) = desk.answers.clone().try_acquire_owned() else { continue };

@@ -7,7 +7,8 @@
 //! journal of that name has lost what it voted for: it must not vote, however empty its data folder is.
 //!
 //! A checkpoint drops the votes for executed blocks. It says up to which block, so that a node whose committed log has become
-//! shorter does not vote there again.
+//! shorter does not vote there again; and it keeps the highest height that they were for: linearizable reads of others rest
+//! on it, also when the committed log is set aside and fetched again.
 
 use std::sync::Arc;
 

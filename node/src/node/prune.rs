@@ -293,13 +293,7 @@ mod tests {
         assert!(setting.log.first().unwrap() > Height(1));
 
         let mut setting = self::setting();
-        setting
-            .execution
-            .standing
-            .epoch
-            .parameters
-            .set(Parameter::ProposalLifetimeMaxMs, 86_400_000)
-            .unwrap();
+        setting.execution.standing.epoch.parameters.set(Parameter::ProposalLifetimeMaxMs, 3_600_000).unwrap();
         run(&mut setting, Retention::Bounded { age_ms: 0, bytes: 0 }, all);
         assert_eq!(setting.log.first(), Some(Height(1)));
     }

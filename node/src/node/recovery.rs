@@ -10,13 +10,13 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use aegis_consensus::{Engine, Record, Start, Tip, VoteFloor};
-use aegis_ledger::{Ledger, LedgerError};
+use aegis_ledger::{Admission, Ledger, LedgerError, RejectCode};
 use aegis_store::{
     CommittedLog, DataDir, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError, Table,
     data_dir::FORMAT_VERSION,
 };
 use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tracing::{info, warn};
 
 use super::batches::{BatchPool, HeldBatch, Offer, Taken};
@@ -78,28 +78,41 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
     let has_log = has_log(&data_dir)?;
-    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
-    let State { execution, roots } = state;
     let mut records = Vec::new();
     let mut batches = Vec::new();
     let mut founded = None;
-    let mut floor = VoteFloor::NONE;
+    let mut told_floor = None;
     for entry in &entries {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
             Entry::Founded(id) => founded = Some(id),
-            Entry::Floor(newer) => floor = newer,
+            Entry::Floor(newer) => told_floor = Some(newer),
         }
     }
+    // The first version wrote no floor: one that is there says that votes were lost, or that an earlier start did not get far.
+    let is_first_of_version = data_dir.version() < FORMAT_VERSION && told_floor.is_none();
+    if is_first_of_version {
+        journal.append(&Entry::Floor(VoteFloor::UNKNOWN).encode());
+        journal.flush()?;
+    }
+    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
+    let State { execution, roots } = state;
     let journal_id = match founded {
         Some(id) => recognise_journal(id, home, &data_dir)?,
         None => found_journal(&mut journal, home, &data_dir, !has_log)?,
     };
-    if data_dir.version() < FORMAT_VERSION {
-        floor = raise_version(&mut data_dir, &mut journal, &log, was_repaired)?;
+    let mut floor = told_floor.unwrap_or_default();
+    if is_first_of_version {
+        floor = first_floor(&log, was_repaired);
+        journal.append(&Entry::Floor(floor).encode());
+        journal.flush()?;
     }
-    let (pool, batches) = recover_batches(&execution, &records, batches)?;
+    if data_dir.version() < FORMAT_VERSION {
+        data_dir.raise_version()?;
+        info!(from = 1, to = FORMAT_VERSION, "the data folder was brought to a newer format");
+    }
+    let (pool, batches) = recover_batches(&execution, &log, &records, batches)?;
     let engine = recover_engine(&execution, roots, &log, (records, floor), node_key, genesis, *clock)?;
     Ok(Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf })
 }
@@ -112,21 +125,11 @@ fn has_log(data_dir: &DataDir) -> anyhow::Result<bool> {
     Ok(entries.next().is_some())
 }
 
-/// Brings a data folder of an older version to this one: from now on the journal says below which block it has dropped
-/// votes. Those up to the end of the log may be among them; if the log is no longer what it was, any may.
-fn raise_version(
-    data_dir: &mut DataDir,
-    journal: &mut Journal,
-    log: &CommittedLog,
-    was_repaired: bool,
-) -> anyhow::Result<VoteFloor> {
+/// The floor of a journal that was written by the first version, which does not say below which block it has dropped votes.
+/// Those up to the end of the log may be among them; if the log is no longer what it was, any may.
+fn first_floor(log: &CommittedLog, was_repaired: bool) -> VoteFloor {
     let end = log.last().unwrap_or_default();
-    let floor = if was_repaired { VoteFloor::UNKNOWN } else { VoteFloor { height: end, ..VoteFloor::NONE } };
-    journal.append(&Entry::Floor(floor).encode());
-    journal.flush()?;
-    data_dir.raise_version()?;
-    info!(from = 1, to = FORMAT_VERSION, "the data folder was brought to a newer format");
-    Ok(floor)
+    if was_repaired { VoteFloor::UNKNOWN } else { VoteFloor { height: end, ..VoteFloor::NONE } }
 }
 
 /// Compares the journal's name with the one that the home remembers.
@@ -174,6 +177,7 @@ fn found_journal(
 /// and those that a vote above the executed blocks vouches for, executed before or not.
 fn recover_batches(
     execution: &Execution,
+    log: &CommittedLog,
     records: &[Record],
     batches: Vec<Arc<HeldBatch>>,
 ) -> anyhow::Result<(BatchPool, Vec<BatchRef>)> {
@@ -187,17 +191,35 @@ fn recover_batches(
         }
     };
     let promised: BTreeSet<Hash> = records.iter().flat_map(voted_for).collect();
+    // Of the blocks before the log's first, the index does not know which batches they had.
+    let is_history_whole = log.first().is_none_or(|first| first == Height(1));
     let pool = BatchPool::default();
     let mut references = Vec::new();
     for batch in batches {
         let reference = batch.reference;
         let is_needed = promised.contains(&reference.digest)
-            || !state::is_batch_executed(execution.kv.as_ref(), &reference.digest)?;
+            || !state::is_batch_executed(execution.kv.as_ref(), &reference.digest)?
+                && (is_history_whole || !is_spent(execution, &batch)?);
         if is_needed && pool.offer(batch, Offer::Named) == Taken::New {
             references.push(reference);
         }
     }
     Ok((pool, references))
+}
+
+/// Whether nothing in a batch can take effect any more: each proposal has had its result, or has expired.
+fn is_spent(execution: &Execution, batch: &HeldBatch) -> anyhow::Result<bool> {
+    let ledger = execution.ledger.read().map_err(|_| anyhow!("a panic left the ledger half changed"))?;
+    let view = StateView(execution.kv.as_ref());
+    for proposal in &batch.batch.proposals {
+        // Agreed time alone counts here, not this node's clock.
+        match ledger.check(&view, proposal, ledger.timestamp_ms())? {
+            Admission::Duplicate(_) | Admission::Conflict => {}
+            Admission::Refused { code: RejectCode::Expired, .. } => {}
+            Admission::Fresh | Admission::Refused { .. } => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 fn recover_engine(
@@ -478,6 +500,90 @@ mod tests {
         assert!(refused.contains("not of this chain"), "{refused}");
     }
 
+    fn log_from(folder: &Path, chain: &Chain, first: usize) {
+        let mut log = CommittedLog::open(folder, SegmentOptions::default()).unwrap();
+        for block in &chain.blocks[first - 1..] {
+            log.append(block.header.height, &block.encode()).unwrap();
+        }
+        log.flush().unwrap();
+    }
+
+    fn recover_at(home: &Home, chain: &Chain) -> Recovered {
+        let store = aegis_config::StoreSection::default();
+        let clock = Clock::start();
+        let options =
+            RecoverOptions { home, genesis: &chain.genesis, node_key: &chain.key, store: &store, clock };
+        recover(&options).unwrap()
+    }
+
+    #[test]
+    fn votes_that_were_lost_before_the_folder_was_brought_to_this_version_stay_lost() {
+        let chain = chain_of(3);
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        drop(recover_at(&home, &chain));
+        log_from(&home.data_path().join("clog"), &chain, 1);
+        let (mut journal, _) =
+            Journal::open(&home.data_path().join("wal"), SegmentOptions::default()).unwrap();
+        journal.append(&Entry::Floor(VoteFloor::UNKNOWN).encode());
+        journal.flush().unwrap();
+        drop(journal);
+        std::fs::write(home.data_path().join("FORMAT"), "aegis data format 1\n").unwrap();
+        for _ in 0..2 {
+            let recovered = recover_at(&home, &chain);
+            assert!(recovered.engine.status().floor.is_unknown());
+            assert!(!recovered.engine.status().is_member);
+            assert_eq!(recovered.data_dir.version(), FORMAT_VERSION);
+        }
+    }
+
+    #[test]
+    fn a_node_whose_log_ends_below_what_its_journal_dropped_does_not_vote() {
+        let chain = chain_of(5);
+        for (blocks, may_vote) in [(3, false), (4, true), (5, true)] {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::new(folder.path());
+            drop(recover_at(&home, &chain));
+            let wal = home.data_path().join("wal");
+            let (mut journal, _) = Journal::open(&wal, SegmentOptions::default()).unwrap();
+            let floor = VoteFloor { height: Height(4), ..VoteFloor::NONE };
+            journal.append(&Entry::Floor(floor).encode());
+            journal.flush().unwrap();
+            drop(journal);
+            let mut log =
+                CommittedLog::open(&home.data_path().join("clog"), SegmentOptions::default()).unwrap();
+            for block in &chain.blocks[..blocks] {
+                log.append(block.header.height, &block.encode()).unwrap();
+            }
+            log.flush().unwrap();
+            drop(log);
+            let recovered = recover_at(&home, &chain);
+            assert_eq!(recovered.engine.status().is_member, may_vote);
+        }
+    }
+
+    #[test]
+    fn after_a_state_was_taken_over_batches_that_had_their_effect_are_not_offered_again() {
+        let mut chain = chain_of(2);
+        let mut execution = chain.execution();
+        for block in &chain.blocks {
+            execution.execute(block).unwrap();
+        }
+        // The index of a node that took over the state after block 2 does not know what stood in the blocks.
+        let kv = execution.kv.clone();
+        let ops: Vec<Op> =
+            chain.blocks.iter().map(|block| state::forget_batch_op(&batch_digest(block))).collect();
+        kv.commit(&ops).unwrap();
+        let spent = Arc::new(HeldBatch::new(chain.blocks[0].batches[0].clone()));
+        let proposal = chain.proposal(put("new"));
+        let fresh = Arc::new(HeldBatch::new(chain.add(10, vec![proposal]).batches[0].clone()));
+        let folder = tempfile::tempdir().unwrap();
+        log_from(folder.path(), &chain, 2);
+        let log = CommittedLog::open(folder.path(), SegmentOptions::default()).unwrap();
+        let (_, references) = recover_batches(&execution, &log, &[], vec![spent, fresh.clone()]).unwrap();
+        assert_eq!(references, [fresh.reference]);
+    }
+
     #[test]
     fn recovered_batches_are_those_that_are_not_executed_or_that_a_vote_vouches_for() {
         let mut chain = chain_of(2);
@@ -502,7 +608,9 @@ mod tests {
         };
         let vote = Vote::sign(content, &chain.key, &chain.genesis.domain());
         let records = [Record::Prepared { header, vote }];
-        let (pool, references) = recover_batches(&execution, &records, held.to_vec()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = write_log(folder.path(), &chain);
+        let (pool, references) = recover_batches(&execution, &log, &records, held.to_vec()).unwrap();
         assert_eq!(references, [held[1].reference, held[2].reference]);
         assert!(references.iter().all(|reference| pool.is_pending(&reference.digest)));
         assert!(pool.get(&batch_digest(&chain.blocks[0])).is_none());

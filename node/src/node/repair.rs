@@ -4,12 +4,15 @@
 //! |---|---|
 //! | state store | it is set aside and built again from the committed log |
 //! | a part of the log | what is intact around the newest executed block stays, the rest is set aside; newer blocks are fetched again |
+//! | an old block, noticed when it is read | the read fails; the next start repairs the log |
 //! | the newest executed block, or blocks that the state must be built from | log and state store are set aside; all is fetched again |
 //!
 //! The vote journal is never touched here. It says below which block it has dropped votes ([`aegis_consensus::VoteFloor`]),
 //! so a node whose log is shorter than it was follows blocks without voting until it is there again.
 
-use aegis_store::{CommittedLog, DataDir, Part, SegmentOptions, SledKv, StoreError, repair_log, set_aside};
+use aegis_store::{
+    CommittedLog, DataDir, Part, SegmentOptions, SledKv, StoreError, repair_log, set_aside, tolerate_damage,
+};
 use aegis_types::{Genesis, Height};
 use anyhow::Context as _;
 use tracing::warn;
@@ -57,6 +60,10 @@ pub fn open_log_and_state(
         let state = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
         Ok((log, state))
     };
+    let has_others = genesis.validators.len() > 1;
+    if !has_others {
+        tolerate_damage(&data_dir.log_dir())?;
+    }
     let mut attempt = Attempt::AsItIs;
     loop {
         let error = match open() {
@@ -65,7 +72,7 @@ pub fn open_log_and_state(
             }
             Err(error) => error,
         };
-        let is_mendable = is_log_damage(&error) && genesis.validators.len() > 1;
+        let is_mendable = is_log_damage(&error) && has_others;
         attempt = match attempt {
             _ if !is_mendable => return Err(error),
             Attempt::AsItIs => mend(data_dir, store, &error)?,
@@ -84,10 +91,9 @@ fn mend(
     let needed = newest_executed(data_dir, store).unwrap_or(Height(1));
     warn!(error = format!("{error:#}"), %needed, "the committed log is damaged; what is intact is kept");
     let repair = repair_log(&data_dir.log_dir(), needed).context("the committed log cannot be repaired")?;
-    match (repair.kept, repair.aside) {
-        (Some(_), Some(_)) => Ok(Attempt::AfterRepair),
-        // Nothing was wrong with the files, and yet something is missing: a second try would end the same way.
-        (Some(_), None) | (None, _) => start_over(data_dir, error),
+    match repair.kept {
+        Some(_) => Ok(Attempt::AfterRepair),
+        None => start_over(data_dir, error),
     }
 }
 
@@ -236,6 +242,22 @@ mod tests {
         let (first, last, executed) = open(temp.path(), &chain, &store);
         assert_eq!((first, last), (Some(1), Some(executed)));
         assert!(executed > 0 && executed < BLOCKS, "{executed}");
+    }
+
+    #[test]
+    fn a_block_that_is_found_damaged_when_it_is_read_is_mended_at_the_next_start() {
+        let chain = chain();
+        let (temp, store) = folder(&chain);
+        let files = log_files(temp.path());
+        flip(&files[1], 64 + 32 + 100);
+        let data_dir = DataDir::open(temp.path()).unwrap();
+        let opened = open_log_and_state(&data_dir, &chain.genesis, &store).unwrap();
+        let reads = (1..=BLOCKS).map(|height| opened.log.reader().read(Height(height)));
+        let damaged = reads.filter(Result::is_err).count();
+        assert_eq!(damaged, 1);
+        drop((opened, data_dir));
+        let (first, last, executed) = open(temp.path(), &chain, &store);
+        assert!(first > Some(1) && (last, executed) == (Some(BLOCKS), BLOCKS), "{first:?}");
     }
 
     #[test]

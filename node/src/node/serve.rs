@@ -40,6 +40,8 @@ pub async fn answer(node: &Arc<NodeContext>, from: ValidatorId, request: Bytes) 
             Answer::Batches(held.map(|batch| batch.encoding.clone()).take_while(fits).collect())
         }
         Question::Forward(proposal) => Answer::Forwarded(forwarded(node, &proposal).await),
+        // Read now, after the question came: an older value would break what the reader relies on.
+        Question::ReadIndex => Answer::ReadIndex((*node.committing.borrow())?),
         Question::Snapshot(question) => {
             Answer::Snapshot(super::snapshot::serve::answer(node, question).await?)
         }

@@ -390,6 +390,12 @@ pub fn batch_op(digest: &Hash) -> Op {
     Op::Put { table: Table::Index, key: batch_key(digest), value: Vec::new() }
 }
 
+/// Removes the row of a batch, as on a node that did not execute it.
+#[cfg(test)]
+pub fn forget_batch_op(digest: &Hash) -> Op {
+    Op::Delete { table: Table::Index, key: batch_key(digest) }
+}
+
 /// Whether a batch is executed.
 ///
 /// # Errors

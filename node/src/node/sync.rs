@@ -31,9 +31,11 @@ const BLOCKS: u64 = 128;
 const BLOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Blocks handed to the engine ahead of execution, or fewer where it takes fewer.
 const AHEAD: u64 = 8;
-/// After so many peers in a row that claim newer blocks and do not have the next one, it is taken for gone. Fewer, and a few
-/// liars could make a node give up its history; more, and a node that needs a snapshot waits longer for it.
-const STARVED_AFTER: u32 = 8;
+/// After so many answers in a row without the next block, from peers that claim newer ones, and for so long, it is taken for
+/// gone. With less, a hiccup or a few liars could make a node give up its history; with more, a node that needs a snapshot waits
+/// longer for it.
+const STARVED_ANSWERS: u32 = 8;
+const STARVED_AFTER: Duration = Duration::from_secs(20);
 /// Between two looks for a snapshot.
 const SHORTCUT_PAUSE: Duration = Duration::from_secs(10);
 /// Why nothing was fetched, when a peer has answered with no blocks.
@@ -185,11 +187,11 @@ pub async fn fetch_blocks(node: Arc<NodeContext>) {
             }
             let last = claim.min(tip.plus(BLOCKS));
             match fetch_from(&node, peer, tip.next(), last).await {
-                Ok(()) => shortcut.empty_answers = 0,
+                Ok(()) => shortcut.starving = None,
                 Err(reason) => {
                     debug!(%peer, reason, "blocks could not be fetched");
                     if reason == NOT_HELD {
-                        shortcut.empty_answers += 1;
+                        shortcut.note_empty_answer(tip);
                     }
                     node.sync.forget(&peer);
                 }
@@ -201,18 +203,37 @@ pub async fn fetch_blocks(node: Arc<NodeContext>) {
 /// The way past blocks: a snapshot, when so many are missing that it is worthwhile, or when nobody has them any more.
 #[derive(Debug, Default)]
 struct Shortcut {
-    /// Peers in a row that claimed to be ahead and had no next block.
-    empty_answers: u32,
+    starving: Option<Starving>,
     /// When it was looked for last.
     tried: Option<Instant>,
 }
 
+/// Peers claim to be ahead, but none has the next block.
+#[derive(Debug, Clone, Copy)]
+struct Starving {
+    tip: Height,
+    since: Instant,
+    empty_answers: u32,
+}
+
 impl Shortcut {
+    fn note_empty_answer(&mut self, tip: Height) {
+        let begun = self.starving.filter(|starving| starving.tip == tip);
+        let mut starving = begun.unwrap_or(Starving { tip, since: Instant::now(), empty_answers: 0 });
+        starving.empty_answers += 1;
+        self.starving = Some(starving);
+    }
+
     async fn take_if_worthwhile(&mut self, node: &NodeContext) {
         let tip = node.agreement.borrow().tip.0;
-        let is_starved = self.empty_answers >= STARVED_AFTER;
+        let is_starved = self.starving.is_some_and(|starving| {
+            starving.tip == tip
+                && starving.empty_answers >= STARVED_ANSWERS
+                && starving.since.elapsed() >= STARVED_AFTER
+        });
         let highest = node.sync.highest().unwrap_or(tip);
-        let Some(least) = least_snapshot(&node.sync_rule, tip, highest, is_starved) else { return };
+        let worthwhile = least_snapshot(&node.sync_rule, tip, highest);
+        let Some(least) = worthwhile.or(is_starved.then(|| tip.next())) else { return };
         if self.tried.is_some_and(|tried| tried.elapsed() < SHORTCUT_PAUSE) {
             return;
         }
@@ -226,6 +247,7 @@ impl Shortcut {
             return;
         }
         match node.state_sync.run(least).await {
+            Ok(height) if node.agreement.borrow().tip.0 >= height => node.state_sync.discard(),
             Ok(height) => {
                 info!(%height, "the state of a snapshot is ready; the node goes on from there");
                 node.restart.request();
@@ -240,11 +262,8 @@ impl Shortcut {
 
 /// The lowest height of a snapshot that would help a node at `tip`, which was told of blocks up to `highest`; none when
 /// blocks are the better way.
-fn least_snapshot(rule: &SyncSection, tip: Height, highest: Height, is_starved: bool) -> Option<Height> {
+fn least_snapshot(rule: &SyncSection, tip: Height, highest: Height) -> Option<Height> {
     let distance = u64::try_from(rule.snapshot_distance).unwrap_or(u64::MAX);
-    if is_starved {
-        return Some(tip.next());
-    }
     let is_far = rule.mode == SyncMode::Snapshot && highest.distance_above(tip) > distance;
     is_far.then(|| tip.plus((distance / 2).max(1)))
 }
@@ -362,6 +381,21 @@ mod tests {
         sync.prove(Height(20));
         assert_eq!(sync.target(Height(10), &validators), Some((Height(25), 0)));
         assert_eq!(sync.target(Height(25), &validators), None);
+    }
+
+    #[test]
+    fn a_snapshot_is_looked_for_when_many_blocks_are_missing_and_hunger_is_counted_at_one_height() {
+        let rule = |mode| SyncSection { mode, snapshot_distance: 100 };
+        let (tip, near, far) = (Height(10), Height(110), Height(111));
+        let snapshot = rule(SyncMode::Snapshot);
+        assert_eq!(least_snapshot(&snapshot, tip, near), None);
+        assert_eq!(least_snapshot(&snapshot, tip, far), Some(Height(60)));
+        assert_eq!(least_snapshot(&rule(SyncMode::Blocks), tip, far), None);
+        let mut shortcut = Shortcut::default();
+        (0..3).for_each(|_| shortcut.note_empty_answer(tip));
+        assert_eq!(shortcut.starving.map(|starving| starving.empty_answers), Some(3));
+        shortcut.note_empty_answer(near);
+        assert_eq!(shortcut.starving.map(|starving| starving.empty_answers), Some(1), "it has moved on");
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub struct Telemetry {
     pub submission_seconds: Histogram,
     /// Time to execute one block.
     pub execution_seconds: Histogram,
+    /// Time in which a quorum confirmed a round of linearizable reads.
+    pub read_confirmation_seconds: Histogram,
+    /// Linearizable reads that were refused because no quorum confirmed them.
+    pub reads_unconfirmed: Counter,
     /// Process start, as agreed names go.
     pub start_time_seconds: Gauge<f64, AtomicU64>,
 }
@@ -111,6 +115,16 @@ impl Telemetry {
                 "Time from submission to the executed block",
             ),
             execution_seconds: seconds(&mut registry, "execution", "Time to execute one block"),
+            read_confirmation_seconds: seconds(
+                &mut registry,
+                "read_confirmation",
+                "Time until a quorum confirmed a round of linearizable reads",
+            ),
+            reads_unconfirmed: counter(
+                &mut registry,
+                "reads_unconfirmed",
+                "Linearizable reads that no quorum confirmed in time",
+            ),
             start_time_seconds: Gauge::default(),
             registry: Mutex::new(Registry::default()),
         };

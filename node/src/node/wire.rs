@@ -1,5 +1,6 @@
 //! What nodes say to each other besides consensus: payload frames, and questions with their answers.
 
+use aegis_types::entries::{Quota, check_entries};
 use aegis_types::{Epoch, Hash, Height, TypesError};
 use bytes::Bytes;
 use prost::{Message as _, Oneof};
@@ -11,6 +12,14 @@ use super::snapshot::question::{QuestionMessage as SnapshotQuestionMessage, Snap
 pub const DIGESTS_MAX: usize = 1_024;
 /// Most bytes of blocks or batches in one answer; at least one item always goes.
 pub const ANSWER_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most items in one answer, and most fields of any message: an entry of two bytes takes sixteen times the memory when it
+/// is decoded, so they are counted first.
+const ITEMS_MAX: usize = 1_024;
+/// Largest list of digests as it stands in a message, and a little.
+const DIGESTS_BYTES: usize = 64 * DIGESTS_MAX;
+/// Largest list of items as it stands in a message: what may be answered, one item that goes in any case, and the lengths.
+const ITEMS_BYTES: usize = 2 * ANSWER_BYTES;
 
 /// A frame of the payload lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +48,8 @@ pub enum Question {
     Forward(Bytes),
     /// Something about snapshots.
     Snapshot(SnapshotQuestion),
+    /// "What is the highest height that you ever helped to commit?"
+    ReadIndex,
 }
 
 /// An answer.
@@ -59,6 +70,8 @@ pub enum Answer {
     Forwarded(Option<String>),
     /// Something about snapshots.
     Snapshot(SnapshotAnswer),
+    /// The highest height for which a Commit was cast, or the tip, as it was after the question had come.
+    ReadIndex(Height),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -113,11 +126,13 @@ enum WireQuestion {
     Forward(Bytes),
     #[prost(message, tag = "10")]
     Snapshot(SnapshotQuestionMessage),
+    #[prost(message, tag = "16")]
+    ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct QuestionMessage {
-    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 10")]
+    #[prost(oneof = "WireQuestion", tags = "1, 2, 3, 4, 10, 16")]
     kind: Option<WireQuestion>,
 }
 
@@ -133,11 +148,13 @@ enum WireAnswer {
     Forwarded(Text),
     #[prost(message, tag = "10")]
     Snapshot(SnapshotAnswerMessage),
+    #[prost(message, tag = "16")]
+    ReadIndex(Numbers),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct AnswerMessage {
-    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 10")]
+    #[prost(oneof = "WireAnswer", tags = "1, 2, 3, 4, 10, 16")]
     kind: Option<WireAnswer>,
 }
 
@@ -153,6 +170,16 @@ fn hashes(wire: Digests) -> Result<Vec<Hash>, TypesError> {
         return Err(TypesError::TooMany { what: "digests", actual, limit });
     }
     wire.digests.iter().map(|digest| Hash::from_slice("batch digest", digest)).collect()
+}
+
+fn check_digests(bytes: &[u8]) -> Result<(), TypesError> {
+    let digest = Quota::one(1, "digests", size_of::<Hash>(), |_| Ok(()));
+    check_entries("digests", bytes, [digest.up_to(DIGESTS_MAX)])
+}
+
+fn check_items(bytes: &[u8]) -> Result<(), TypesError> {
+    let item = Quota::one(1, "items", ITEMS_BYTES, |_| Ok(()));
+    check_entries("items", bytes, [item.up_to(ITEMS_MAX)])
 }
 
 fn undecodable(what: &'static str) -> impl Fn(prost::DecodeError) -> TypesError {
@@ -178,6 +205,8 @@ impl PayloadFrame {
     /// # Errors
     /// Whatever is wrong with them.
     pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let announcement = Quota::one(2, "announcement", DIGESTS_BYTES, check_digests);
+        check_entries("payload frame", &bytes, [announcement])?;
         let frame = Frame::decode(bytes).map_err(undecodable("payload frame"))?;
         Ok(match frame.kind.ok_or_else(|| missing("payload frame"))? {
             WireFrame::Batch(encoding) => Self::Batch(encoding),
@@ -195,6 +224,7 @@ impl Question {
             Self::Batches(digests) => WireQuestion::Batches(digests.as_slice().into()),
             Self::Forward(proposal) => WireQuestion::Forward(proposal.clone()),
             Self::Snapshot(question) => WireQuestion::Snapshot(question.into()),
+            Self::ReadIndex => WireQuestion::ReadIndex(Numbers { first: 0, second: 0 }),
         };
         QuestionMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -204,6 +234,7 @@ impl Question {
     /// # Errors
     /// Whatever is wrong with them.
     pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        check_entries("question", &bytes, [Quota::one(3, "digests", DIGESTS_BYTES, check_digests)])?;
         let message = QuestionMessage::decode(bytes).map_err(undecodable("question"))?;
         Ok(match message.kind.ok_or_else(|| missing("question"))? {
             WireQuestion::Tip(_) => Self::Tip,
@@ -213,6 +244,7 @@ impl Question {
             WireQuestion::Batches(digests) => Self::Batches(hashes(digests)?),
             WireQuestion::Forward(proposal) => Self::Forward(proposal),
             WireQuestion::Snapshot(question) => Self::Snapshot(question.try_into()?),
+            WireQuestion::ReadIndex(_) => Self::ReadIndex,
         })
     }
 }
@@ -226,6 +258,7 @@ impl Answer {
             Self::Batches(items) => WireAnswer::Batches(Items { items: items.clone() }),
             Self::Forwarded(error) => WireAnswer::Forwarded(Text { text: error.clone() }),
             Self::Snapshot(answer) => WireAnswer::Snapshot(answer.into()),
+            Self::ReadIndex(height) => WireAnswer::ReadIndex(Numbers { first: height.0, second: 0 }),
         };
         AnswerMessage { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -235,6 +268,8 @@ impl Answer {
     /// # Errors
     /// Whatever is wrong with them.
     pub fn decode(bytes: Bytes) -> Result<Self, TypesError> {
+        let items = |field| Quota::one(field, "items", ITEMS_BYTES, check_items);
+        check_entries("answer", &bytes, [items(2), items(3)])?;
         let message = AnswerMessage::decode(bytes).map_err(undecodable("answer"))?;
         Ok(match message.kind.ok_or_else(|| missing("answer"))? {
             WireAnswer::Tip(tip) => Self::Tip { epoch: Epoch(tip.first), height: Height(tip.second) },
@@ -242,6 +277,7 @@ impl Answer {
             WireAnswer::Batches(items) => Self::Batches(items.items),
             WireAnswer::Forwarded(error) => Self::Forwarded(error.text),
             WireAnswer::Snapshot(answer) => Self::Snapshot(answer.try_into()?),
+            WireAnswer::ReadIndex(answer) => Self::ReadIndex(Height(answer.first)),
         })
     }
 }
@@ -264,6 +300,7 @@ mod tests {
             Question::Batches(digests),
             Question::Forward(Bytes::from_static(b"proposal")),
             Question::Snapshot(SnapshotQuestion::Offers),
+            Question::ReadIndex,
         ];
         for question in questions {
             assert_eq!(Question::decode(question.encode()).unwrap(), question);
@@ -275,6 +312,7 @@ mod tests {
             Answer::Forwarded(None),
             Answer::Forwarded(Some("refused".into())),
             Answer::Snapshot(SnapshotAnswer::Part(None)),
+            Answer::ReadIndex(Height(7)),
         ];
         for answer in answers {
             assert_eq!(Answer::decode(answer.encode()).unwrap(), answer);
@@ -287,5 +325,20 @@ mod tests {
         assert!(PayloadFrame::decode(Bytes::new()).is_err());
         let digests = vec![Hash::ZERO; DIGESTS_MAX + 1];
         assert!(Question::decode(Question::Batches(digests).encode()).is_err());
+    }
+
+    #[test]
+    fn lists_that_would_fill_memory_are_refused_before_they_are_decoded() {
+        let items = Answer::Blocks(vec![Bytes::new(); ITEMS_MAX + 1]).encode();
+        assert!(matches!(
+            Answer::decode(items),
+            Err(TypesError::TooMany { actual: 1_025, limit: 1_024, .. })
+        ));
+        assert!(Answer::decode(Answer::Blocks(vec![Bytes::new(); ITEMS_MAX]).encode()).is_ok());
+        let digests = PayloadFrame::Announce(vec![Hash::ZERO; DIGESTS_MAX + 1]).encode();
+        assert!(matches!(PayloadFrame::decode(digests), Err(TypesError::TooMany { .. })));
+        // A decoder joins the parts of a message that is given in several.
+        let parts = [&Answer::Batches(vec![Bytes::new()]).encode()[..]; 2].concat();
+        assert!(matches!(Answer::decode(parts.into()), Err(TypesError::TooMany { .. })));
     }
 }

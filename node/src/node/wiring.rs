@@ -26,6 +26,7 @@ use super::driver::{BLOCKS_MAX, Driver, DriverRequest, INPUTS_MAX, Ports, REQUES
 use super::executor::Executor;
 use super::mempool::Mempool;
 use super::prune::{Pruner, Retention};
+use super::read_index::{self, ReadIndex, Reader};
 use super::read_only::{Condition, Room, is_disk_trouble};
 use super::recovery::{RecoverOptions, Recovered, recover};
 use super::restart::RestartHandle;
@@ -320,6 +321,8 @@ impl Parts {
         let (requests_sender, requests) = mpsc::channel(REQUESTS_MAX);
         let (reactions_sender, reactions) = mpsc::channel(REACTIONS_MAX);
         let (status_sender, agreement) = watch::channel(engine.status());
+        let (committing_sender, committing) = watch::channel(engine.committing());
+        let (reads, readers) = ReadIndex::channel();
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);
         let node = Arc::new(NodeContext {
@@ -337,6 +340,8 @@ impl Parts {
             hub: Arc::new(WatchHub::new()),
             telemetry: Arc::new(Telemetry::starting_at(unix_ms())),
             agreement,
+            committing,
+            reads,
             standing,
             inputs: inputs_sender,
             admission,
@@ -364,6 +369,7 @@ impl Parts {
                 decided: decided_sender,
                 requests: requests_sender,
                 status: status_sender,
+                committing: committing_sender,
             },
             stop: stop.clone(),
         };
@@ -386,8 +392,11 @@ impl Parts {
         let runtime = Handle::current();
         let driver = on_thread("driver", move || driver.run(&runtime));
         let executor = on_thread("executor", move || executor.run());
-        let tasks =
-            spawn_tasks(&node, &consensus, TaskEnds { requests, reactions, admitted, network_events });
+        let tasks = spawn_tasks(
+            &node,
+            &consensus,
+            TaskEnds { requests, reactions, admitted, network_events, readers },
+        );
         Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }
     }
 
@@ -451,6 +460,7 @@ struct TaskEnds {
     reactions: mpsc::Receiver<Vec<LedgerEvent>>,
     admitted: mpsc::Receiver<Admitted>,
     network_events: Arc<Mutex<EventReceiver>>,
+    readers: mpsc::Receiver<Reader>,
 }
 
 /// Starts the asynchronous part of the node.
@@ -459,7 +469,7 @@ fn spawn_tasks(
     consensus: &ConsensusSection,
     ends: TaskEnds,
 ) -> JoinSet<&'static str> {
-    let TaskEnds { requests, reactions, admitted, network_events } = ends;
+    let TaskEnds { requests, reactions, admitted, network_events, readers } = ends;
     let rule = SealRule {
         delay: consensus.batch_delay.get(),
         proposals: consensus.batch_proposals,
@@ -475,6 +485,7 @@ fn spawn_tasks(
     tasks.spawn(named("handing on", hand_on_again(node.clone())));
     tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));
     tasks.spawn(named("the way back to voting", regain::find_vote_floor(node.clone())));
+    tasks.spawn(named("reads", read_index::confirm_reads(node.clone(), readers)));
     tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
     tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
     tasks.spawn(named("progress", state_sync::progress::show(node.state_sync.progress.subscribe())));

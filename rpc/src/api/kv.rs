@@ -20,8 +20,19 @@ pub struct KvEntry {
     pub version: u64,
     /// Height of the block that changed it last.
     pub modified_height: Height,
-    /// Height of the newest executed block when the reading began: the value is of then or later. A page is no snapshot.
+    /// The value is of the state after this block, or, save for a certified read, of a later one. A page is no snapshot.
     pub read_height: Height,
+    /// How old the state is, for a read that asked for certified state.
+    pub certified: Option<CertifiedAt>,
+}
+
+/// How old a certified state is. Its height is the answer's `read_height`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertifiedAt {
+    /// Agreed time of its block, in milliseconds since the Unix epoch.
+    pub agreed_time_ms: u64,
+    /// How long ago that is by the answering node's clock, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// The JSON form of [`KvEntry`].
@@ -40,9 +51,13 @@ pub struct KvEntryJson {
     /// Height of the block that changed it last.
     #[schema(value_type = u64)]
     pub modified_height: Height,
-    /// Height of the newest executed block when the reading began: the value is of then or later. A page is no snapshot.
+    /// The value is of the state after this block, or, save for a certified read, of a later one. A page is no snapshot.
     #[schema(value_type = u64)]
     pub read_height: Height,
+    /// How old the state is; present when certified state was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    pub certified: Option<CertifiedAt>,
 }
 
 impl From<KvEntry> for KvEntryJson {
@@ -54,6 +69,7 @@ impl From<KvEntry> for KvEntryJson {
             version: entry.version,
             modified_height: entry.modified_height,
             read_height: entry.read_height,
+            certified: entry.certified,
         }
     }
 }
@@ -66,6 +82,7 @@ impl From<KvEntryJson> for KvEntry {
             version: json.version,
             modified_height: json.modified_height,
             read_height: json.read_height,
+            certified: json.certified,
         }
     }
 }

@@ -6,6 +6,7 @@ use futures::stream::BoxStream;
 
 use super::agreed::{EvidenceInfo, ParameterInfo};
 use super::block::BlockDetail;
+use super::consistency::Consistency;
 use super::error::ApiError;
 use super::health::{NetworkStatus, Readiness};
 use super::kv::KvEntry;
@@ -55,8 +56,8 @@ pub trait NodeApi: Send + Sync + 'static {
     /// The agreed parameters, in order of name.
     ///
     /// # Errors
-    /// `unavailable` while the node starts or stops.
-    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError>;
+    /// `unavailable` while the node starts or stops, and as [`NodeApi::kv_get`] for the consistency.
+    async fn parameters(&self, consistency: Consistency) -> Result<Vec<ParameterInfo>, ApiError>;
 
     /// The evidence on record, in order of epoch and validator. `page.limit` has been checked.
     ///
@@ -88,8 +89,9 @@ pub trait NodeApi: Send + Sync + 'static {
     /// Everything that is known about a proposal.
     ///
     /// # Errors
-    /// `not_found`, or `pruned` when it was dropped from this node's history.
-    async fn proposal(&self, id: ProposalId) -> Result<ProposalDetail, ApiError>;
+    /// `not_found`, or `pruned` when it was dropped from this node's history. `invalid_argument` for certified state, which
+    /// proposals are no part of; `unavailable` as for [`NodeApi::kv_get`].
+    async fn proposal(&self, id: ProposalId, consistency: Consistency) -> Result<ProposalDetail, ApiError>;
 
     /// Proposals that pass the filter, newest first. `page.limit` has been checked.
     ///
@@ -104,14 +106,20 @@ pub trait NodeApi: Send + Sync + 'static {
     /// A replicated value.
     ///
     /// # Errors
-    /// `not_found`, or `invalid_argument` for a key that cannot exist.
-    async fn kv_get(&self, key: &str) -> Result<KvEntry, ApiError>;
+    /// `not_found`, or `invalid_argument` for a key that cannot exist. `unavailable`: no quorum confirmed a linearizable
+    /// read, or nothing has been certified since the node started.
+    async fn kv_get(&self, key: &str, consistency: Consistency) -> Result<KvEntry, ApiError>;
 
     /// Replicated values whose keys start with `prefix`, in ascending order of key. `page.limit` has been checked.
     ///
     /// # Errors
-    /// `invalid_argument` for a cursor that this node did not issue.
-    async fn kv_list(&self, prefix: &str, page: PageRequest) -> Result<Page<KvEntry>, ApiError>;
+    /// `invalid_argument` for a cursor that this node did not issue; `unavailable` as for [`NodeApi::kv_get`].
+    async fn kv_list(
+        &self,
+        prefix: &str,
+        page: PageRequest,
+        consistency: Consistency,
+    ) -> Result<Page<KvEntry>, ApiError>;
 
     /// What a key has in the newest certified state, with the proof of it; also of a key that does not exist.
     ///

@@ -94,6 +94,16 @@ pub struct Status {
     pub mempool: Mempool,
     /// Size of the store on disk, in bytes.
     pub store_bytes: u64,
+    /// The first block that the node holds; those below are pruned, or were before it joined. Absent before the first block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub first_height: Option<Height>,
+    /// Why the node only answers reads at the moment; absent when it takes part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<String>,
+    /// Why the node does not vote although it may be in the validator set; absent when it is not kept from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent: Option<String>,
 }
 
 /// How far a node is behind.

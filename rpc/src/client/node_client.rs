@@ -9,14 +9,16 @@ use super::error::ClientError;
 use super::transport::Transport;
 use super::watch::{self, ClientWatch};
 use crate::api::{
-    ApiError, BlockDetail, ErrorCode, EvidenceInfo, Handovers, Health, KvEntry, KvProof, NetworkStatus, Page,
-    PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary, Readiness,
-    Status, Submission, Submit, SubmitJson, Validators, VoteRequest, Wait, WatchRequest,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, Health, KvEntry, KvProof,
+    NetworkStatus, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
+    ProposalSummary, Readiness, Status, Submission, Submit, SubmitJson, Validators, VoteRequest, Wait,
+    WatchRequest,
 };
 
 /// A client of one node. Keeps connections between calls.
 pub struct Client {
     transport: Transport,
+    consistency: Consistency,
 }
 
 impl fmt::Debug for Client {
@@ -31,7 +33,21 @@ impl Client {
     /// # Errors
     /// `BadUrl`, `BadToken`, `Authority`, `Tls`.
     pub fn connect(config: ClientConfig) -> Result<Self, ClientError> {
-        Ok(Self { transport: Transport::new(config)? })
+        Ok(Self { transport: Transport::new(config)?, consistency: Consistency::default() })
+    }
+
+    /// The same client, whose reads of values, proposals and parameters are so fresh from now on.
+    #[must_use]
+    pub fn reading(self, consistency: Consistency) -> Self {
+        Self { consistency, ..self }
+    }
+
+    /// What a read adds to its query: nothing for what a node does unasked.
+    fn consistency_query(&self) -> Vec<(&'static str, String)> {
+        match self.consistency {
+            Consistency::Linearizable => Vec::new(),
+            consistency => vec![("consistency", consistency.to_string())],
+        }
     }
 
     /// The node's address.
@@ -68,7 +84,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn parameters(&self) -> Result<Vec<ParameterInfo>, ClientError> {
-        self.transport.get(&["v1", "parameters"], &[]).await
+        self.transport.get(&["v1", "parameters"], &self.consistency_query()).await
     }
 
     /// The evidence on record, in order of epoch and validator.
@@ -123,7 +139,7 @@ impl Client {
     /// # Errors
     /// As all calls.
     pub async fn proposal(&self, id: ProposalId) -> Result<ProposalDetail, ClientError> {
-        self.transport.get(&["v1", "proposals", &id.to_string()], &[]).await
+        self.transport.get(&["v1", "proposals", &id.to_string()], &self.consistency_query()).await
     }
 
     /// Proposals, newest first.
@@ -159,7 +175,7 @@ impl Client {
                 .filter(|entry| entry.key == key)
                 .ok_or_else(|| ClientError::Api(ApiError::not_found(format_args!("key `{key}`"))));
         }
-        self.transport.get(&["v1", "kv", key], &[]).await
+        self.transport.get(&["v1", "kv", key], &self.consistency_query()).await
     }
 
     /// Replicated values in ascending order of key.
@@ -169,6 +185,7 @@ impl Client {
     pub async fn kv_list(&self, prefix: &str, page: PageRequest) -> Result<Page<KvEntry>, ClientError> {
         let mut query = page_query(page);
         query.push(("prefix", prefix.to_owned()));
+        query.extend(self.consistency_query());
         self.transport.get(&["v1", "kv"], &query).await
     }
 

@@ -76,6 +76,9 @@ impl From<Status> for proto::Status {
                 bytes: status.mempool.bytes,
             }),
             store_bytes: status.store_bytes,
+            first_height: number(status.first_height),
+            read_only: status.read_only,
+            silent: status.silent,
         }
     }
 }
@@ -339,6 +342,9 @@ impl From<KvEntry> for proto::KvEntry {
             version: entry.version,
             modified_height: entry.modified_height.0,
             read_height: entry.read_height.0,
+            certified: entry
+                .certified
+                .map(|at| proto::CertifiedAt { agreed_time_ms: at.agreed_time_ms, age_ms: at.age_ms }),
         }
     }
 }

@@ -6,8 +6,8 @@ use aegis_types::{AccountId, Hash, Height, Kind, ProposalBody, ProposalId};
 
 use crate::api::submit::default_timeout;
 use crate::api::{
-    ApiError, PageRequest, Payload, ProposalFilter, ProposalState, Submit, Topic, VoteRequest, Wait,
-    WatchRequest,
+    ApiError, Consistency, PageRequest, Payload, ProposalFilter, ProposalState, Submit, Topic, VoteRequest,
+    Wait, WatchRequest,
 };
 use crate::proto;
 
@@ -27,6 +27,15 @@ pub(super) fn proposal_id(bytes: &[u8]) -> Result<ProposalId, ApiError> {
 pub(super) fn page(cursor: String, limit: u32) -> PageRequest {
     let limit = if limit == 0 { PageRequest::LIMIT_DEFAULT } else { limit };
     PageRequest { cursor: non_empty(cursor), limit }
+}
+
+pub(super) fn consistency(consistency: i32) -> Result<Consistency, ApiError> {
+    match proto::Consistency::try_from(consistency) {
+        Ok(proto::Consistency::Linearizable) => Ok(Consistency::Linearizable),
+        Ok(proto::Consistency::Certified) => Ok(Consistency::Certified),
+        Ok(proto::Consistency::Local) => Ok(Consistency::Local),
+        Err(_) => Err(ApiError::invalid("consistency", format_args!("{consistency} is not known"))),
+    }
 }
 
 fn wait(wait: i32) -> Result<Wait, ApiError> {

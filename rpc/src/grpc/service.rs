@@ -7,7 +7,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::requests::{page, proposal_id};
+use super::requests::{consistency, page, proposal_id};
 use super::status::to_status;
 use crate::api::{ApiError, ProposalFilter, Submit, VoteRequest, WatchRequest};
 use crate::proto;
@@ -73,7 +73,9 @@ impl Node for NodeService {
         &self,
         request: Request<proto::ListParametersRequest>,
     ) -> Reply<proto::ListParametersResponse> {
-        reply(self.operations.parameters(caller(&request)).await)
+        let caller = caller(&request);
+        let consistency = consistency(request.into_inner().consistency).map_err(to_status)?;
+        reply(self.operations.parameters(caller, consistency).await)
     }
 
     async fn list_evidence(
@@ -115,8 +117,10 @@ impl Node for NodeService {
         request: Request<proto::GetProposalRequest>,
     ) -> Reply<proto::ProposalDetail> {
         let caller = caller(&request);
-        let id = proposal_id(&request.into_inner().id).map_err(to_status)?;
-        try_reply(self.operations.proposal(caller, id).await)
+        let message = request.into_inner();
+        let id = proposal_id(&message.id).map_err(to_status)?;
+        let consistency = consistency(message.consistency).map_err(to_status)?;
+        try_reply(self.operations.proposal(caller, id, consistency).await)
     }
 
     async fn list_proposals(
@@ -131,7 +135,9 @@ impl Node for NodeService {
 
     async fn get_value(&self, request: Request<proto::GetValueRequest>) -> Reply<proto::KvEntry> {
         let caller = caller(&request);
-        reply(self.operations.kv_get(caller, &request.into_inner().key).await)
+        let message = request.into_inner();
+        let consistency = consistency(message.consistency).map_err(to_status)?;
+        reply(self.operations.kv_get(caller, &message.key, consistency).await)
     }
 
     async fn list_values(
@@ -140,7 +146,9 @@ impl Node for NodeService {
     ) -> Reply<proto::ListValuesResponse> {
         let caller = caller(&request);
         let message = request.into_inner();
-        reply(self.operations.kv_list(caller, &message.prefix, page(message.cursor, message.limit)).await)
+        let consistency = consistency(message.consistency).map_err(to_status)?;
+        let page = page(message.cursor, message.limit);
+        reply(self.operations.kv_list(caller, &message.prefix, page, consistency).await)
     }
 
     async fn get_proof(&self, request: Request<proto::GetProofRequest>) -> Reply<proto::KvProof> {

@@ -7,17 +7,24 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::{QueryString, Reply};
+use super::extract::{ConsistencyQuery, QueryString, Reply};
 use crate::api::{EvidenceInfo, Page, PageRequest, ParameterInfo};
 use crate::server::{Caller, Operations};
 
 /// The agreed parameters with their ranges, in order of name.
-#[utoipa::path(get, path = "/v1/parameters", tag = "node", responses((status = 200, description = "The parameters", body = Vec<ParameterInfo>)))]
+#[utoipa::path(
+    get,
+    path = "/v1/parameters",
+    tag = "node",
+    params(ConsistencyQuery),
+    responses((status = 200, description = "The parameters", body = Vec<ParameterInfo>))
+)]
 pub(super) async fn list_parameters(
     State(operations): State<Arc<Operations>>,
     Extension(caller): Extension<Caller>,
+    QueryString(query): QueryString<ConsistencyQuery>,
 ) -> Reply<Vec<ParameterInfo>> {
-    Ok(Json(operations.parameters(caller).await?))
+    Ok(Json(operations.parameters(caller, query.consistency).await?))
 }
 
 /// Which part of the list.

@@ -6,9 +6,11 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
-use crate::api::{ApiError, ErrorCode};
+use crate::api::{ApiError, Consistency, ErrorCode};
 use crate::problem::Problem;
 
 /// Longest time for a request's body to arrive: the largest takes seconds on a slow line.
@@ -60,6 +62,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T>
             .map_err(|rejection| ApiError::invalid("query", rejection.body_text()))?;
         Ok(Self(value))
     }
+}
+
+/// How fresh an answer must be.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ConsistencyQuery {
+    /// How fresh the answer must be; `linearizable` by default.
+    #[serde(default)]
+    #[param(required = false, inline)]
+    pub(super) consistency: Consistency,
 }
 
 /// Parameters in the path.

@@ -7,8 +7,8 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::{PathParameter, QueryString, Reply};
-use crate::api::{KvEntry, Page, PageRequest};
+use super::extract::{ConsistencyQuery, PathParameter, QueryString, Reply};
+use crate::api::{Consistency, KvEntry, Page, PageRequest};
 use crate::server::{Caller, Operations};
 
 /// Which keys, and which part of the list.
@@ -24,6 +24,10 @@ pub(super) struct ListQuery {
     cursor: Option<String>,
     /// Items on the page, 1 to 500; 50 by default.
     limit: Option<u32>,
+    /// How fresh the answer must be; `linearizable` by default.
+    #[serde(default)]
+    #[param(required = false, inline)]
+    consistency: Consistency,
 }
 
 /// Replicated values in ascending order of key.
@@ -40,7 +44,7 @@ pub(super) async fn list(
     QueryString(query): QueryString<ListQuery>,
 ) -> Reply<Page<KvEntry>> {
     let page = PageRequest { cursor: query.cursor, limit: query.limit.unwrap_or(PageRequest::LIMIT_DEFAULT) };
-    Ok(Json(operations.kv_list(caller, &query.prefix, page).await?))
+    Ok(Json(operations.kv_list(caller, &query.prefix, page, query.consistency).await?))
 }
 
 /// A replicated value.
@@ -48,13 +52,17 @@ pub(super) async fn list(
     get,
     path = "/v1/kv/{*key}",
     tag = "kv",
-    params(("key" = String, Path, description = "The key; slashes may stand as they are, other signs percent-encoded")),
+    params(
+        ("key" = String, Path, description = "The key; slashes may stand as they are, other signs percent-encoded"),
+        ConsistencyQuery
+    ),
     responses((status = 200, description = "The value", body = KvEntry))
 )]
 pub(super) async fn get_value(
     State(operations): State<Arc<Operations>>,
     Extension(caller): Extension<Caller>,
     PathParameter(key): PathParameter<String>,
+    QueryString(query): QueryString<ConsistencyQuery>,
 ) -> Reply<KvEntry> {
-    Ok(Json(operations.kv_get(caller, &key).await?))
+    Ok(Json(operations.kv_get(caller, &key, query.consistency).await?))
 }

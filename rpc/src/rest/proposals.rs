@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::extract::{JsonBody, PathParameter, QueryString, Reply};
+use super::extract::{ConsistencyQuery, JsonBody, PathParameter, QueryString, Reply};
 use crate::api::{
     Page, PageRequest, ProposalDetail, ProposalFilter, ProposalState, ProposalSummary, Submission, Submit,
     SubmitJson, VoteRequest,
@@ -81,15 +81,16 @@ pub(super) async fn list(
     get,
     path = "/v1/proposals/{id}",
     tag = "proposals",
-    params(("id" = String, Path, description = "The proposal's id: 64 hexadecimal digits")),
+    params(("id" = String, Path, description = "The proposal's id: 64 hexadecimal digits"), ConsistencyQuery),
     responses((status = 200, description = "The proposal", body = ProposalDetail))
 )]
 pub(super) async fn get_proposal(
     State(operations): State<Arc<Operations>>,
     Extension(caller): Extension<Caller>,
     PathParameter(id): PathParameter<ProposalId>,
+    QueryString(query): QueryString<ConsistencyQuery>,
 ) -> Reply<ProposalDetail> {
-    Ok(Json(operations.proposal(caller, id).await?))
+    Ok(Json(operations.proposal(caller, id, query.consistency).await?))
 }
 
 /// Votes on an open proposal with the node's key. Needs the token.

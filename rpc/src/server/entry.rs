@@ -2,21 +2,24 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderValue, Request, Response, header};
 use axum::response::IntoResponse;
-use hyper::body::Incoming;
+use axum::{BoxError, Router};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::operations::Operations;
 use super::origin::OriginRule;
 use super::rate::RateLimit;
 use crate::api::{ApiError, ErrorCode};
-use crate::grpc;
+use crate::error::RpcError;
 use crate::problem::Problem;
 use crate::token::Token;
+use crate::{grpc, rest};
 
 /// When a client that sends too fast may try again.
 const RATE_RETRY_AFTER_MS: u64 = 1_000;
@@ -45,11 +48,11 @@ impl Caller {
 
 /// The entrance: what must hold for any request, and the surfaces behind it.
 pub(crate) struct Entry {
-    pub(crate) origin: OriginRule,
-    pub(crate) rate: RateLimit,
-    pub(crate) token: Option<Token>,
-    pub(crate) rest: Router,
-    pub(crate) grpc: Router,
+    origin: OriginRule,
+    rate: RateLimit,
+    token: Option<Token>,
+    rest: Router,
+    grpc: Router,
 }
 
 #[derive(Clone, Copy)]
@@ -74,12 +77,35 @@ impl Surface {
 }
 
 impl Entry {
+    /// The entrance to both surfaces. Spawns what they need until `stopping`.
+    ///
+    /// # Errors
+    /// `Descriptors` when the embedded descriptors do not decode.
+    pub(crate) fn new(
+        origin: OriginRule,
+        token: Option<Token>,
+        operations: Arc<Operations>,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, RpcError> {
+        Ok(Self {
+            origin,
+            rate: RateLimit::new(operations.limits().requests_per_second),
+            token,
+            rest: rest::router(Arc::clone(&operations)),
+            grpc: grpc::router(operations, stopping)?,
+        })
+    }
+
     /// Answers a request.
-    pub(crate) async fn handle(
+    pub(crate) async fn handle<B>(
         &self,
         client: IpAddr,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+        mut request: Request<B>,
+    ) -> Result<Response<Body>, Infallible>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let surface = Surface::of(&request);
         let caller = match self.admit(client, &request) {
             Ok(caller) => caller,

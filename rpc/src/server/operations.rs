@@ -11,9 +11,10 @@ use super::entry::Caller;
 use super::pace::paced;
 use crate::api::submit::check_timeout;
 use crate::api::{
-    ApiError, BlockDetail, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus, NodeApi,
-    Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter, ProposalSummary,
-    Readiness, Status, Submission, Submit, Validators, VoteRequest, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
+    NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
+    ProposalSummary, Readiness, Status, Submission, Submit, Validators, VoteRequest, WatchRequest,
+    WatchStream,
 };
 use crate::config::RpcLimits;
 
@@ -71,8 +72,12 @@ impl Operations {
         self.read(caller, self.api.validators()).await
     }
 
-    pub(crate) async fn parameters(&self, caller: Caller) -> Result<Vec<ParameterInfo>, ApiError> {
-        self.read(caller, self.api.parameters()).await
+    pub(crate) async fn parameters(
+        &self,
+        caller: Caller,
+        consistency: Consistency,
+    ) -> Result<Vec<ParameterInfo>, ApiError> {
+        self.read(caller, self.api.parameters(consistency)).await
     }
 
     pub(crate) async fn evidence(
@@ -88,8 +93,13 @@ impl Operations {
         self.read(caller, self.api.network_status()).await
     }
 
-    pub(crate) async fn proposal(&self, caller: Caller, id: ProposalId) -> Result<ProposalDetail, ApiError> {
-        self.read(caller, self.api.proposal(id)).await
+    pub(crate) async fn proposal(
+        &self,
+        caller: Caller,
+        id: ProposalId,
+        consistency: Consistency,
+    ) -> Result<ProposalDetail, ApiError> {
+        self.read(caller, self.api.proposal(id, consistency)).await
     }
 
     pub(crate) async fn proposals(
@@ -102,9 +112,14 @@ impl Operations {
         self.read(caller, self.api.proposals(filter, page)).await
     }
 
-    pub(crate) async fn kv_get(&self, caller: Caller, key: &str) -> Result<KvEntry, ApiError> {
+    pub(crate) async fn kv_get(
+        &self,
+        caller: Caller,
+        key: &str,
+        consistency: Consistency,
+    ) -> Result<KvEntry, ApiError> {
         aegis_types::proposal::check_key(key)?;
-        self.read(caller, self.api.kv_get(key)).await
+        self.read(caller, self.api.kv_get(key, consistency)).await
     }
 
     pub(crate) async fn kv_list(
@@ -112,6 +127,7 @@ impl Operations {
         caller: Caller,
         prefix: &str,
         page: PageRequest,
+        consistency: Consistency,
     ) -> Result<Page<KvEntry>, ApiError> {
         page.check()?;
         if prefix.len() > Limits::KEY_BYTES {
@@ -120,7 +136,7 @@ impl Operations {
                 format_args!("a key has at most {} bytes", Limits::KEY_BYTES),
             ));
         }
-        self.read(caller, self.api.kv_list(prefix, page)).await
+        self.read(caller, self.api.kv_list(prefix, page, consistency)).await
     }
 
     pub(crate) async fn kv_proof(&self, caller: Caller, key: &str) -> Result<KvProof, ApiError> {

@@ -16,12 +16,10 @@ use super::entry::Entry;
 use super::operations::{Operations, Reads};
 use super::origin::OriginRule;
 use super::places::Places;
-use super::rate::RateLimit;
 use super::tls;
 use crate::api::NodeApi;
 use crate::config::RpcConfig;
 use crate::error::RpcError;
-use crate::{grpc, rest};
 
 /// How long calls under way may take to end when the server stops: the node as a whole has 5 s.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
@@ -49,13 +47,8 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let reads = if bind.ip().is_loopback() { Reads::Open } else { Reads::NeedToken };
     let operations = Arc::new(Operations::new(api, reads, limits.clone(), stopping.clone()));
-    let entry = Arc::new(Entry {
-        origin: OriginRule { bound: bind.ip(), scheme: if tls.is_some() { "https" } else { "http" } },
-        rate: RateLimit::new(limits.requests_per_second),
-        token,
-        rest: rest::router(Arc::clone(&operations)),
-        grpc: grpc::router(operations, stopping)?,
-    });
+    let origin = OriginRule { bound: bind.ip(), scheme: if tls.is_some() { "https" } else { "http" } };
+    let entry = Arc::new(Entry::new(origin, token, operations, stopping)?);
     let connections = Places::new(limits.connections, limits.connections_per_address);
     let server = Server { listener, tls, entry, connections, stop };
     Ok((address, tokio::spawn(server.run(shutdown))))

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use aegis_rpc::{
-    Client, ClientConfig, ClientError, ErrorCode, PageRequest, Payload, ProposalFilter, ProposalState,
-    Submit, Wait,
+    Client, ClientConfig, ClientError, Consistency, ErrorCode, PageRequest, Payload, ProposalFilter,
+    ProposalState, Submit, Wait,
 };
 use aegis_types::{Height, Kind, ProposalBody};
 
@@ -149,4 +149,31 @@ async fn what_is_no_node_is_told_apart() {
     server.node.silent.store(true, std::sync::atomic::Ordering::SeqCst);
     let error = Client::connect(config).unwrap().status().await.unwrap_err();
     assert!(matches!(error, ClientError::Interrupted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn reads_are_linearizable_unless_another_consistency_is_asked_for_on_every_surface() {
+    let server = start().await;
+    let asked = || std::mem::take(&mut *server.node.consistencies.lock().unwrap());
+    let all = |consistency| vec![consistency; 4];
+
+    server.client().kv_get("a").await.unwrap();
+    server.client().kv_list("a", PageRequest::default()).await.unwrap();
+    server.client().proposal(KNOWN).await.unwrap();
+    server.client().parameters().await.unwrap();
+    assert_eq!(asked(), all(Consistency::Linearizable));
+
+    for consistency in [Consistency::Certified, Consistency::Local] {
+        let client = server.client().reading(consistency);
+        let entry = client.kv_get("a").await.unwrap();
+        assert_eq!(entry.certified.is_some(), consistency == Consistency::Certified);
+        client.kv_list("a", PageRequest::default()).await.unwrap();
+        client.proposal(KNOWN).await.unwrap();
+        client.parameters().await.unwrap();
+        assert_eq!(asked(), all(consistency));
+    }
+
+    server.get("/v1/kv/a?consistency=sometimes").await.problem(400, "invalid_argument");
+    server.get("/v1/kv/a?consistence=local").await.problem(400, "invalid_argument");
+    assert_eq!(asked(), []);
 }

@@ -35,6 +35,8 @@ pub struct FakeNode {
     pub silent: AtomicBool,
     pub submitted: Mutex<Vec<Submit>>,
     pub voted: Mutex<Vec<(ProposalId, bool)>>,
+    /// How fresh each read was to be.
+    pub consistencies: Mutex<Vec<Consistency>>,
 }
 
 impl FakeNode {
@@ -44,7 +46,12 @@ impl FakeNode {
             silent: AtomicBool::new(false),
             submitted: Mutex::default(),
             voted: Mutex::default(),
+            consistencies: Mutex::default(),
         }
+    }
+
+    fn note(&self, consistency: Consistency) {
+        self.consistencies.lock().unwrap().push(consistency);
     }
 
     async fn answer(&self) {
@@ -147,6 +154,9 @@ pub fn status() -> Status {
         uptime_ms: 5,
         mempool: Mempool { proposals: 1, batches: 2, bytes: 3 },
         store_bytes: 4,
+        first_height: Some(Height(2)),
+        read_only: None,
+        silent: Some("its votes were lost".to_owned()),
     }
 }
 
@@ -237,6 +247,7 @@ pub fn entry(key: &str) -> KvEntry {
         version: 2,
         modified_height: Height(5),
         read_height: Height(NEWEST),
+        certified: None,
     }
 }
 
@@ -332,7 +343,8 @@ impl NodeApi for FakeNode {
         Ok(vec![peer()])
     }
 
-    async fn parameters(&self) -> Result<Vec<ParameterInfo>, ApiError> {
+    async fn parameters(&self, consistency: Consistency) -> Result<Vec<ParameterInfo>, ApiError> {
+        self.note(consistency);
         let changed = Some(16);
         Ok(vec![ParameterInfo::new(aegis_types::Parameter::Window, 8, changed)])
     }
@@ -372,7 +384,8 @@ impl NodeApi for FakeNode {
         Ok(submission(false))
     }
 
-    async fn proposal(&self, id: ProposalId) -> Result<ProposalDetail, ApiError> {
+    async fn proposal(&self, id: ProposalId, consistency: Consistency) -> Result<ProposalDetail, ApiError> {
+        self.note(consistency);
         if id == KNOWN { Ok(proposal()) } else { Err(ApiError::not_found(format_args!("proposal {id}"))) }
     }
 
@@ -388,11 +401,23 @@ impl NodeApi for FakeNode {
         Ok(Page { items, next_cursor: Some(page.cursor.unwrap_or("first".into()) + "+") })
     }
 
-    async fn kv_get(&self, key: &str) -> Result<KvEntry, ApiError> {
-        if key == "absent" { Err(ApiError::not_found("key `absent`")) } else { Ok(entry(key)) }
+    async fn kv_get(&self, key: &str, consistency: Consistency) -> Result<KvEntry, ApiError> {
+        self.note(consistency);
+        if key == "absent" {
+            return Err(ApiError::not_found("key `absent`"));
+        }
+        let certified = CertifiedAt { agreed_time_ms: 40_000, age_ms: 3 };
+        let certified = (consistency == Consistency::Certified).then_some(certified);
+        Ok(KvEntry { certified, ..entry(key) })
     }
 
-    async fn kv_list(&self, prefix: &str, page: PageRequest) -> Result<Page<KvEntry>, ApiError> {
+    async fn kv_list(
+        &self,
+        prefix: &str,
+        page: PageRequest,
+        consistency: Consistency,
+    ) -> Result<Page<KvEntry>, ApiError> {
+        self.note(consistency);
         let keys = [prefix.to_owned(), format!("{prefix}/b")];
         let items = keys.iter().take(page.limit as usize).map(|key| entry(key)).collect();
         Ok(Page { items, next_cursor: None })

@@ -60,7 +60,7 @@ async fn reads_show_what_the_node_says() {
     assert_eq!((validators.members.len(), validators.total_weight), (4, 18));
     assert_eq!((validators.pending.len(), validators.pending[0].weight), (1, None));
     let parameters =
-        client.list_parameters(proto::ListParametersRequest {}).await.unwrap().into_inner().items;
+        client.list_parameters(proto::ListParametersRequest::default()).await.unwrap().into_inner().items;
     assert_eq!((parameters[0].name.as_str(), parameters[0].next_epoch_value), ("window", Some(16)));
     let evidence = proto::ListEvidenceRequest { cursor: "x".into(), limit: 0 };
     let evidence = client.list_evidence(evidence).await.unwrap().into_inner();
@@ -76,7 +76,8 @@ async fn reads_show_what_the_node_says() {
     assert!(network.can_decide && network.leader.is_none());
 
     let id = KNOWN.0.to_vec();
-    let detail = client.get_proposal(proto::GetProposalRequest { id }).await.unwrap().into_inner();
+    let detail =
+        client.get_proposal(proto::GetProposalRequest { id, consistency: 0 }).await.unwrap().into_inner();
     let content = detail.content.unwrap();
     let body = ProposalBody::decode(content.kind.parse().unwrap(), &content.body).unwrap();
     assert_eq!(body, ProposalBody::Text { title: "t".into(), text: "x".into() });
@@ -85,9 +86,13 @@ async fn reads_show_what_the_node_says() {
     let list = client.list_proposals(filter).await.unwrap().into_inner();
     assert_eq!((list.items.len(), list.next_cursor.as_str()), (2, "first+"));
 
-    let entry = client.get_value(proto::GetValueRequest { key: "binary".into() }).await.unwrap().into_inner();
+    let entry = client
+        .get_value(proto::GetValueRequest { key: "binary".into(), consistency: 0 })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((entry.value, entry.version), (vec![0xff, 0x00], 2));
-    let values = proto::ListValuesRequest { prefix: "p".into(), cursor: String::new(), limit: 1 };
+    let values = proto::ListValuesRequest { prefix: "p".into(), limit: 1, ..Default::default() };
     assert_eq!(client.list_values(values).await.unwrap().into_inner().items[0].key, "p");
 }
 
@@ -153,9 +158,11 @@ async fn a_wrong_token_a_foreign_origin_and_a_foreign_host_are_refused() {
 async fn failures_carry_the_code_and_the_field() {
     let server = start().await;
     let mut client = client(&server).await;
-    let short = client.get_proposal(proto::GetProposalRequest { id: vec![1] }).await.unwrap_err();
+    let short =
+        client.get_proposal(proto::GetProposalRequest { id: vec![1], consistency: 0 }).await.unwrap_err();
     assert_eq!((short.code(), error(&short).field.as_deref()), (Code::InvalidArgument, Some("id")));
-    let absent = client.get_proposal(proto::GetProposalRequest { id: vec![1; 32] }).await.unwrap_err();
+    let absent =
+        client.get_proposal(proto::GetProposalRequest { id: vec![1; 32], consistency: 0 }).await.unwrap_err();
     assert_eq!((absent.code(), error(&absent).code.as_str()), (Code::NotFound, "not_found"));
     let pruned = client.get_block(proto::GetBlockRequest { height: Some(3) }).await.unwrap_err();
     assert_eq!((pruned.code(), error(&pruned).resume_from), (Code::OutOfRange, Some(10)));
@@ -287,6 +294,9 @@ fn status_message() -> proto::Status {
         uptime_ms: 5,
         mempool: Some(proto::Mempool { proposals: 1, batches: 2, bytes: 3 }),
         store_bytes: 4,
+        first_height: Some(2),
+        read_only: None,
+        silent: Some("its votes were lost".into()),
     }
 }
 

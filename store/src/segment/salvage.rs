@@ -31,16 +31,25 @@ enum Seen {
     Bad { resume: u64 },
 }
 
-/// All intact records of a segment, in ascending order. Whatever lies between two runs is damaged.
+/// What a segment holds.
+#[derive(Debug, Default)]
+pub(crate) struct Intact {
+    /// All intact records, in ascending order. Whatever lies between two runs is damaged.
+    pub runs: Vec<Run>,
+    /// Whether the file goes on behind the last run, with bytes that are no record.
+    pub has_broken_tail: bool,
+}
+
+/// Reads all of a segment, damaged or not.
 pub(crate) fn find_runs(
     dir: &SegmentDir,
     file: &dyn MediumFile,
     header: &SegmentHeader,
-) -> Result<Vec<Run>, StoreError> {
+) -> Result<Intact, StoreError> {
     read_runs(file, header).map_err(|e| dir.error("read", header.first, e))
 }
 
-fn read_runs(file: &dyn MediumFile, header: &SegmentHeader) -> io::Result<Vec<Run>> {
+fn read_runs(file: &dyn MediumFile, header: &SegmentHeader) -> io::Result<Intact> {
     let mut scan = Scan::new(file, header)?;
     let mut runs: Vec<Run> = Vec::new();
     let mut is_broken = true;
@@ -58,7 +67,7 @@ fn read_runs(file: &dyn MediumFile, header: &SegmentHeader) -> io::Result<Vec<Ru
                 }
                 is_broken = false;
             }
-            Seen::End => return Ok(runs),
+            Seen::End => return Ok(Intact { runs, has_broken_tail: false }),
             Seen::Bad { mut resume } => {
                 is_broken = true;
                 let expected = scan.seq();
@@ -66,7 +75,7 @@ fn read_runs(file: &dyn MediumFile, header: &SegmentHeader) -> io::Result<Vec<Ru
                     match scan.header_from(resume)? {
                         Some((offset, record)) if record.seq >= expected => break (offset, record.seq),
                         Some((offset, _)) => resume = offset.saturating_add(1),
-                        None => return Ok(runs),
+                        None => return Ok(Intact { runs, has_broken_tail: true }),
                     }
                 };
                 scan.jump(next.0, next.1);

@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use crate::error::{Part, StoreError};
 use crate::medium::{Medium, MediumFile};
 
@@ -13,6 +15,9 @@ use super::format::{HeaderFault, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION};
 const EXTENSION: &str = ".seg";
 /// The extension of a segment that is being written and does not count yet.
 const UNFINISHED: &str = ".partial";
+
+/// Present when a record was found damaged while the log was in use.
+const SUSPECT: &str = "suspect";
 
 /// The folder of one log. Segments are named by the number of their first record.
 #[derive(Debug, Clone)]
@@ -46,6 +51,36 @@ impl SegmentDir {
             }
         }
         Ok(firsts)
+    }
+
+    /// Notes that a record was found damaged. Best effort: where it cannot be noted, it is found again.
+    pub fn suspect(&self) {
+        let noted =
+            self.medium.create(SUSPECT).and_then(|file| file.sync()).and_then(|()| self.medium.sync_dir());
+        if let Err(error) = noted {
+            warn!(folder = %self.medium.path("").display(), %error, "damage of a log could not be noted");
+        }
+    }
+
+    /// Whether a record was found damaged.
+    pub fn is_suspect(&self) -> Result<bool, StoreError> {
+        let names = self.medium.list().map_err(|e| self.folder_error("list", e))?;
+        Ok(names.iter().any(|name| name == SUSPECT))
+    }
+
+    /// Forgets that a record was found damaged.
+    pub fn clear_suspicion(&self) -> Result<(), StoreError> {
+        if self.is_suspect()? {
+            self.medium.delete(SUSPECT).map_err(|e| self.error_at("delete", SUSPECT, e))?;
+            self.sync_names()?;
+        }
+        Ok(())
+    }
+
+    /// The damage that was found while the log was in use.
+    pub fn suspicion(&self) -> StoreError {
+        let reason = "a block was found damaged when it was read".to_owned();
+        StoreError::Damaged { part: self.part, file: self.medium.path(""), offset: None, reason }
     }
 
     /// Opens a segment and reads its header.

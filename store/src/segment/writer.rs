@@ -205,7 +205,10 @@ impl SegmentWriter {
 
     fn begin_write(&mut self) {
         self.buffer_first = self.next_seq;
-        match self.newest.as_ref().filter(|newest| newest.end < self.segment_bytes) {
+        // One without records is never full: the next segment would have its name.
+        let is_open =
+            |newest: &&Newest| newest.end < self.segment_bytes || newest.end <= SEGMENT_HEADER_BYTES as u64;
+        match self.newest.as_ref().filter(is_open) {
             Some(newest) => {
                 self.buffer_nonce = newest.nonce;
                 self.starts_segment = false;

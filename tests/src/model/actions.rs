@@ -7,7 +7,7 @@
 use aegis_consensus::{Input, Message, NewView, PrePrepare, ViewChange};
 use aegis_types::{Certificate, Hash, Header, Height, View, Vote, VoteContent, VoteKind};
 
-use super::byzantine::{self, HEIGHTS};
+use super::byzantine;
 use super::instance::{TIMEOUT_MS, now};
 use super::state::{Ballot, Cast, Correct, State};
 
@@ -56,7 +56,7 @@ pub fn all(cast: &Cast, state: &State) -> Vec<Action> {
     let new_views: Vec<NewView> = byzantine::new_views(cast, state, LAST_VIEW);
     for (member, correct) in &state.correct {
         let status = correct.engine.status();
-        if let Some(next) = Some(correct.engine.height().next()).filter(|next| next.0 <= HEIGHTS) {
+        if let Some(next) = Some(correct.engine.height().next()).filter(|next| next.0 <= cast.heights) {
             let decided = state.certified(cast, VoteKind::Commit, next);
             found.extend(
                 decided
@@ -90,7 +90,7 @@ fn proposals(cast: &Cast, state: &State, member: usize, correct: &Correct, found
     if leader == member {
         return;
     }
-    let unvoted = (correct.engine.height().0 + 1..=HEIGHTS)
+    let unvoted = (correct.engine.height().0 + 1..=cast.heights)
         .map(Height)
         .find(|height| !correct.voted.contains_key(&(VoteKind::Prepare, view, *height)));
     let Some(height) = unvoted else { return };
@@ -107,7 +107,7 @@ fn proposals(cast: &Cast, state: &State, member: usize, correct: &Correct, found
 
 fn votes(cast: &Cast, state: &State, member: usize, correct: &Correct, found: &mut Vec<Action>) {
     let view = correct.engine.status().view;
-    let undecided = (correct.engine.height().0 + 1..=HEIGHTS)
+    let undecided = (correct.engine.height().0 + 1..=cast.heights)
         .map(Height)
         .find(|height| !correct.voted.contains_key(&(VoteKind::Commit, view, *height)));
     let Some(height) = undecided else { return };
@@ -146,7 +146,7 @@ fn view_changes(cast: &Cast, state: &State, member: usize, correct: &Correct, fo
 ///
 /// # Errors
 /// What the step breaks, in words.
-pub fn apply(cast: &Cast, state: &State, action: &Action, batches: u64) -> Result<State, String> {
+pub fn apply(cast: &Cast, state: &State, action: &Action) -> Result<State, String> {
     let mut next = state.clone();
     let id = |member| cast.instance.id(member);
     match action {
@@ -184,7 +184,7 @@ pub fn apply(cast: &Cast, state: &State, action: &Action, batches: u64) -> Resul
             let message = Box::new(Message::NewView((**message).clone()));
             next.input(cast, *member, Input::Message { from, message })?;
         }
-        Action::Crash(member, blocks) => next.restart(cast, *member, *blocks, batches)?,
+        Action::Crash(member, blocks) => next.restart(cast, *member, *blocks)?,
     }
     Ok(next)
 }

@@ -8,9 +8,6 @@ use aegis_types::{Epoch, Header, Height, Signature, View, VoteKind};
 
 use super::state::{Cast, State};
 
-/// The last height of the model.
-pub const HEIGHTS: u64 = 2;
-
 /// The proposals that it could make for a height in a view that it leads.
 pub fn proposals(cast: &Cast, state: &State, view: View, height: Height) -> Vec<PrePrepare> {
     let parents: Vec<Option<Header>> = if height == Height(1) {
@@ -35,14 +32,14 @@ pub fn proposals(cast: &Cast, state: &State, view: View, height: Height) -> Vec<
 /// The view changes that it could send for a view.
 pub fn view_changes(cast: &Cast, state: &State, view: View) -> Vec<ViewChange> {
     let mut tips: Vec<Option<PreparedBlock>> = vec![None];
-    for height in 1..=HEIGHTS {
+    for height in 1..=cast.heights {
         tips.extend(state.certified(cast, VoteKind::Commit, Height(height)).into_iter().map(Some));
     }
     let mut found = Vec::new();
     for tip in tips {
         let tip_height = tip.as_ref().map_or(Height::ZERO, |tip| tip.header.height);
         let mut choices: Vec<Vec<PreparedBlock>> = vec![Vec::new()];
-        for height in tip_height.0 + 1..=HEIGHTS {
+        for height in tip_height.0 + 1..=cast.heights {
             let blocks = state.certified(cast, VoteKind::Prepare, Height(height));
             let below = blocks.into_iter().filter(|block| block.certificate.content.view < view);
             let longer: Vec<Vec<PreparedBlock>> = below

@@ -1,8 +1,8 @@
-//! The search through all states of a tiny instance: 4 members of weight 1, one of them Byzantine, 2 views, 2 heights.
+//! The search through all states of a tiny instance: 4 members of weight 1, one of them Byzantine, 2 views, 1 or 2 heights.
 //!
 //! Depth first, each state once (by a 128-bit hash of the engines and of what was said). Bounds: the Byzantine member knows
-//! two blocks for height 1 and one on each of them; the correct hold two batches from the start; nobody goes beyond view 1
-//! or height 2; at most the given number of crashes. Symmetry: the two correct members that lead neither view differ in
+//! two blocks for height 1 and one on each of them; the correct hold a batch for each height from the start; nobody goes
+//! beyond view 1 or the last height; at most the given number of crashes. Symmetry: the two correct members that lead neither view differ in
 //! nothing but their names, so the one with the lower position takes the first step of the two.
 //!
 //! In every state the [`super::judge`] must be content: also about blocks that nobody has decided yet but anyone could,
@@ -16,9 +16,6 @@ use aegis_types::View;
 use super::actions::{self, Action};
 use super::instance::Instance;
 use super::state::{Cast, State};
-
-/// Batches that everyone holds.
-const BATCHES: u64 = 2;
 
 /// Which part the Byzantine member plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +38,8 @@ pub struct Bounds {
     pub states: u64,
     /// When to stop.
     pub until: Instant,
+    /// The last height: 1 or 2.
+    pub heights: u64,
     /// Crashes in one run, over all correct members.
     pub crashes: u32,
 }
@@ -93,7 +92,7 @@ pub fn explore(role: Role, bounds: Bounds) -> anyhow::Result<Outcome> {
         Role::Follower => others.next().unwrap_or_default(),
     };
     let twins = (0..4).filter(|member| *member != byzantine && !leaders.contains(member)).collect();
-    let cast = Cast { instance, byzantine };
+    let cast = Cast { instance, byzantine, heights: bounds.heights };
     let mut search = Search { cast: &cast, bounds, seen: HashSet::new(), outcome: Outcome::default(), twins };
     search.run();
     Ok(search.outcome)
@@ -101,7 +100,7 @@ pub fn explore(role: Role, bounds: Bounds) -> anyhow::Result<Outcome> {
 
 impl Search<'_> {
     fn run(&mut self) {
-        let initial = match State::initial(self.cast, BATCHES, self.bounds.crashes) {
+        let initial = match State::initial(self.cast, self.bounds.crashes) {
             Ok(initial) => initial,
             Err(broken) => {
                 self.outcome.violation = Some((broken, Vec::new()));
@@ -121,7 +120,7 @@ impl Search<'_> {
             let is_ordered = frame.is_ordered || self.twins.first() == Some(&action.member());
             let step = actions::describe(&action);
             self.outcome.steps += 1;
-            match actions::apply(self.cast, &frame.state, &action, BATCHES) {
+            match actions::apply(self.cast, &frame.state, &action) {
                 Ok(next) => self.visit(&mut path, next, step, is_ordered),
                 Err(broken) => {
                     let mut steps: Vec<String> = path.iter().map(|frame| frame.step.clone()).collect();
@@ -164,7 +163,8 @@ mod tests {
     #[test]
     fn a_part_of_the_states_holds_no_violation_and_some_decide() {
         for role in ROLES {
-            let bounds = Bounds { states: 400, until: Instant::now() + Duration::from_secs(60), crashes: 1 };
+            let until = Instant::now() + Duration::from_secs(60);
+            let bounds = Bounds { states: 400, until, heights: 2, crashes: 1 };
             let outcome = explore(role, bounds).unwrap();
             assert_eq!(outcome.violation, None);
             assert_eq!(outcome.states, 400);

@@ -20,7 +20,7 @@ pub fn vote_in(message: &Message) -> Option<&Vote> {
     match message {
         Message::PrePrepare(message) => Some(&message.vote),
         Message::Vote(vote) => Some(vote),
-        Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) => None,
+        Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) | Message::Testimony(_) => None,
     }
 }
 

@@ -11,15 +11,19 @@
 //! | [`actions`] | what can happen next |
 //! | [`explore`] | the search through all states |
 //! | [`planted`] | known bugs, and what must find each |
+//! | [`scratch`], [`hunt`] | a copy of the workspace with one of them, and the search for it |
 //!
-//! The engines are the real ones, and so are all signatures, messages and certificates.
+//! The engines are the real ones, and so are all messages and certificates; signatures are those of
+//! [`aegis_types::simulation`].
 
 pub mod actions;
 pub mod byzantine;
 pub mod explore;
+pub mod hunt;
 pub mod instance;
 pub mod judge;
 pub mod partitions;
 pub mod planted;
+pub mod scratch;
 pub mod state;
 pub mod twins;

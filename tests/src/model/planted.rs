@@ -1,9 +1,9 @@
-//! Known bugs, and the evidence that must find each.
+//! Known bugs, and what must find each.
 //!
 //! A planted bug is a change of one place in the source. It is made in a copy of the workspace, never here: production code
-//! has no switch for it. The binary `planted` makes each change, runs the evidence and expects it to fail.
+//! has no switch for it. The binary `planted` makes each change and expects the simulator to break an invariant.
 
-/// What must find a bug.
+/// What finds a bug besides the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// The engine's scenario tests whose names contain this.
@@ -12,6 +12,19 @@ pub enum Evidence {
     Twins,
     /// Two minutes of model checking.
     Model,
+    /// Nothing that was recorded.
+    SimulatorOnly,
+}
+
+impl std::fmt::Display for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tests(name) => write!(f, "engine tests `{name}`"),
+            Self::Twins => f.write_str("Twins"),
+            Self::Model => f.write_str("model checking"),
+            Self::SimulatorOnly => Ok(()),
+        }
+    }
 }
 
 /// A bug.
@@ -27,14 +40,32 @@ pub struct Planted {
     pub right: &'static str,
     /// The wrong text.
     pub wrong: &'static str,
-    /// What finds it.
+    /// What finds it besides the simulator.
     pub evidence: Evidence,
+}
+
+impl Planted {
+    /// The source with the bug in the place of the right text.
+    ///
+    /// # Errors
+    /// When the right text does not stand there exactly once: the source has changed, and the bug must follow.
+    pub fn plant(&self, source: &str) -> anyhow::Result<String> {
+        let places = source.matches(self.right).count();
+        anyhow::ensure!(
+            places == 1,
+            "`{}`: its text stands {places} times in {}; the source has changed, so change the bug in tests/src/model/planted.rs",
+            self.name,
+            self.file
+        );
+        Ok(source.replace(self.right, self.wrong))
+    }
 }
 
 const TALLY: &str = "consensus/src/tally.rs";
 const VOTE: &str = "consensus/src/engine/vote.rs";
 const VIEW_CHANGE: &str = "consensus/src/engine/view_change.rs";
 const RECOVERY: &str = "consensus/src/engine/recovery.rs";
+const VALIDATE: &str = "consensus/src/engine/validate.rs";
 
 /// All planted bugs.
 pub const ALL: &[Planted] = &[
@@ -174,6 +205,94 @@ pub const ALL: &[Planted] = &[
         wrong: "            && let Some(lowest) = above().map(|message| message.view).max()\n",
         evidence: Evidence::Tests("joined_at_the_lowest"),
     },
+    Planted {
+        name: "entered view forgotten",
+        what: "a restart does not enter the view that the journal says",
+        file: RECOVERY,
+        right: "            Record::NewView(message) if message.epoch == epoch && message.view > self.view => {",
+        wrong: "            Record::NewView(message) if message.epoch == epoch && message.view_changes.is_empty() => {",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "state root unchecked",
+        what: "a header may certify any state",
+        file: VALIDATE,
+        right: "        if self.roots.get(&header.executed.height) != Some(&header.executed.state_root) {",
+        wrong: "        if !self.roots.contains_key(&header.executed.height) {",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "parent unchecked",
+        what: "a header need not extend the chain",
+        file: VALIDATE,
+        right: "(header.parent != parent.digest, \"it does",
+        wrong: "(header.parent != parent.digest && self.me.is_none(), \"it does",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "batch named twice",
+        what: "a header may name a batch twice, or one of an open block",
+        file: VALIDATE,
+        right: "(self.repeats_batch(header), ",
+        wrong: "(self.repeats_batch(header) && self.me.is_none(), ",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "epoch closed at the wrong time",
+        what: "a closing block may come at any time, and a normal one after the end",
+        file: VALIDATE,
+        right: "(is_closing != is_due).then_some(",
+        wrong: "(is_closing != is_due && self.me.is_none()).then_some(",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "handover unchecked",
+        what: "a handover may name any set",
+        file: VALIDATE,
+        right: "let is_right = next.validators.hash() == next_validators_hash\n",
+        wrong: "let is_right = (next.validators.hash() == next_validators_hash || self.me.is_some())\n",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "synced block unchecked",
+        what: "the certificate of a block from elsewhere is not verified",
+        file: "consensus/src/engine/decide.rs",
+        right: "if is_next && self.may_decide() && certificate.verify(&self.epoch.validators, &self.domain).is_ok() {",
+        wrong: "if is_next && self.may_decide() {",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "content of view changes unchecked",
+        what: "a NewView's ViewChanges may show anything",
+        file: "consensus/src/message.rs",
+        right: "            message.verify_content(first, window, set, domain)?;\n        }\n        Ok(())",
+        wrong: "            let _ = (first, window);\n        }\n        Ok(())",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "votes unchecked",
+        what: "votes count without their signatures being checked",
+        file: TALLY,
+        right: "        if entry.digest != content.digest || entry.verified {\n            return true;",
+        wrong: "        if entry.digest != content.digest || entry.verified || set.total() > Weight::ZERO {\n            return true;",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "evidence kept silent",
+        what: "two contradicting votes yield no evidence",
+        file: "consensus/src/engine/testimony.rs",
+        right: "        if self.accused.insert(first.validator) {",
+        wrong: "        if self.accused.insert(first.validator) && self.me.is_none() {",
+        evidence: Evidence::SimulatorOnly,
+    },
+    Planted {
+        name: "nothing is sent again",
+        what: "what was lost stays lost",
+        file: "consensus/src/engine/timer.rs",
+        right: "        let status = self.own_status();\n        self.outputs",
+        wrong: "        if self.me.is_some() {\n            return;\n        }\n        let status = self.own_status();\n        self.outputs",
+        evidence: Evidence::SimulatorOnly,
+    },
 ];
 
 #[cfg(test)]
@@ -188,7 +307,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for bug in ALL {
             let source = std::fs::read_to_string(root.join(bug.file)).unwrap();
-            assert_eq!(source.matches(bug.right).count(), 1, "{}", bug.name);
+            assert!(bug.plant(&source).is_ok_and(|planted| planted != source), "{}", bug.name);
         }
         let names: BTreeSet<&str> = ALL.iter().map(|bug| bug.name).collect();
         assert_eq!(names.len(), ALL.len());

@@ -67,6 +67,8 @@ pub struct Cast {
     pub instance: Instance,
     /// The Byzantine member.
     pub byzantine: usize,
+    /// The last height that anyone goes to; there is one batch for each.
+    pub heights: u64,
 }
 
 impl Cast {
@@ -92,7 +94,7 @@ impl State {
     ///
     /// # Errors
     /// When something is broken already.
-    pub fn initial(cast: &Cast, batches: u64, crashes: u32) -> Result<Self, String> {
+    pub fn initial(cast: &Cast, crashes: u32) -> Result<Self, String> {
         let members = 0..cast.instance.keys.len();
         let correct = members.filter(|member| *member != cast.byzantine).map(|member| {
             let fresh = Correct {
@@ -113,7 +115,7 @@ impl State {
             judge: Rc::default(),
         };
         let members: Vec<usize> = state.correct.keys().copied().collect();
-        for number in 0..batches {
+        for number in 0..cast.heights {
             for member in &members {
                 state.input(cast, *member, Input::BatchAvailable(cast.instance.batch(number)))?;
             }
@@ -155,7 +157,7 @@ impl State {
     ///
     /// # Errors
     /// What is broken, in words.
-    pub fn restart(&mut self, cast: &Cast, member: usize, blocks: usize, batches: u64) -> Result<(), String> {
+    pub fn restart(&mut self, cast: &Cast, member: usize, blocks: usize) -> Result<(), String> {
         let Some(shared) = self.correct.get(&member) else { return Ok(()) };
         let mut correct = Correct::clone(shared);
         correct.log.truncate(blocks);
@@ -165,7 +167,7 @@ impl State {
             correct.log.iter().flat_map(|(header, _)| &header.batches).map(|batch| batch.digest).collect();
         self.correct.insert(member, Rc::new(correct));
         self.crashes_left = self.crashes_left.saturating_sub(1);
-        for batch in (0..batches).map(|number| cast.instance.batch(number)) {
+        for batch in (0..cast.heights).map(|number| cast.instance.batch(number)) {
             if !ordered.contains(&batch.digest) {
                 self.input(cast, member, Input::BatchAvailable(batch))?;
             }
@@ -268,7 +270,8 @@ impl State {
                 }
                 return Ok(());
             }
-            Message::Status(_) => return Ok(()),
+            // They change nothing about what is voted and decided.
+            Message::Status(_) | Message::Testimony(_) => return Ok(()),
         };
         let VoteContent { kind, view, height, digest, .. } = vote.content;
         let ballot = (kind, view, height, digest);

@@ -44,11 +44,13 @@ pub enum FaultKind {
     SetChange,
     /// Some validators are Byzantine.
     Byzantine,
+    /// The network, and who is struck by crashes, follow a plot.
+    Plot,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Crash,
         Self::Blackout,
         Self::Pause,
@@ -66,6 +68,7 @@ impl FaultKind {
         Self::Skew,
         Self::SetChange,
         Self::Byzantine,
+        Self::Plot,
     ];
 
     /// The kinds that happen at times of their own.
@@ -100,6 +103,7 @@ impl FaultKind {
             Self::Skew => "skew",
             Self::SetChange => "set-change",
             Self::Byzantine => "byzantine",
+            Self::Plot => "plot",
         }
     }
 }

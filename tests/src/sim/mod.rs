@@ -9,17 +9,18 @@
 //! |---|---|
 //! | [`rng`] | numbers from the seed, a stream for each purpose |
 //! | [`options`] | what a run is given besides its seed, and what it leaves out |
-//! | [`scenario`] | what the seed decides before the run: validators, weights, parameters, faults |
+//! | [`scenario`], [`plots`] | what the seed decides before the run: validators, weights, parameters, faults; by chance or for a purpose |
 //! | [`clock`] | a node's skewed and drifting clocks |
 //! | [`cities`], [`delays`], [`network`] | where nodes stand; delay, loss, duplication, reordering, partitions |
 //! | [`disk`], [`journal_entry`], [`staleness`] | the real journal and log on a disk that fails; what shows that it is old |
 //! | [`node`], [`boot`] | a node over its crashes, and how it restarts from its disk |
 //! | [`process`], [`pool`], [`held_batch`] | the driver around an engine: group commit, batches, execution, sync |
-//! | [`packet`] | what travels between nodes |
+//! | [`packet`], [`encoded`] | what travels between nodes; a message as bytes |
 //! | [`application`] | the replicated application that nodes execute |
 //! | [`client`] | proposals, duplicates, changes of the validator set |
 //! | [`faults`] | what can break, and how often |
 //! | [`actors`] | Byzantine validators, one file each |
+//! | [`adversary`] | networks and crashes with a purpose, one file each |
 //! | [`invariants`] | what must hold, one file each; none calls the code that it judges |
 //! | [`world`] | the events that tie it together |
 //! | [`trace`] | the run as a hash, and as text |
@@ -31,6 +32,7 @@
 //! Nothing here reads a clock, the operating system's randomness or the order of a hash map: one seed, one trace.
 
 pub mod actors;
+pub mod adversary;
 pub mod application;
 pub mod boot;
 pub mod campaign;
@@ -40,6 +42,7 @@ pub mod clock;
 pub mod costs;
 pub mod delays;
 pub mod disk;
+pub mod encoded;
 pub mod faults;
 pub mod held_batch;
 pub mod invariants;
@@ -48,6 +51,7 @@ pub mod network;
 pub mod node;
 pub mod options;
 pub mod packet;
+pub mod plots;
 pub mod pool;
 pub mod process;
 pub mod report;

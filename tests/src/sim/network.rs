@@ -76,6 +76,8 @@ impl LinkProfile {
 pub enum Spread {
     /// All in one place.
     OneSite,
+    /// Each as far from each other as this delay, in microseconds.
+    Distant(Micros),
     /// Anywhere in the world.
     World,
 }
@@ -87,6 +89,7 @@ pub struct Network {
     profile: LinkProfile,
     /// Base delay by sender and receiver.
     base: Vec<Vec<Micros>>,
+    is_distant: bool,
     /// `cut[a][b]`: nothing gets from `a` to `b`.
     cut: Vec<Vec<bool>>,
     /// What slow links add, by sender and receiver.
@@ -98,13 +101,18 @@ impl Network {
     pub fn new(nodes: usize, profile: LinkProfile, spread: Spread, options: &Options, mut rng: Rng) -> Self {
         let places: Vec<usize> = (0..nodes)
             .map(|_| match spread {
-                Spread::OneSite => 0,
+                Spread::OneSite | Spread::Distant(_) => 0,
                 Spread::World => rng.index(options.delays.places()),
             })
             .collect();
-        let row = |from: &usize| places.iter().map(|to| options.delays.between(*from, *to)).collect();
+        let delay = |from: usize, to: usize| match spread {
+            Spread::Distant(delay) => delay,
+            Spread::OneSite | Spread::World => options.delays.between(from, to),
+        };
+        let row = |from: &usize| places.iter().map(|to| delay(*from, *to)).collect();
         Self {
             base: places.iter().map(row).collect(),
+            is_distant: matches!(spread, Spread::Distant(_)),
             rng,
             profile,
             cut: vec![vec![false; nodes]; nodes],
@@ -165,6 +173,13 @@ impl Network {
     /// Ends the slowness of links.
     pub fn speed_up(&mut self) {
         self.slow.iter_mut().for_each(|row| row.fill(0));
+    }
+
+    /// Lets nodes that were distant stand side by side from now on.
+    pub fn come_near(&mut self) {
+        if self.is_distant {
+            self.base.iter_mut().for_each(|row| row.fill(0));
+        }
     }
 
     /// Ends the partition and all faults that `profile` does not have.

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use aegis_consensus::Message;
 use aegis_types::{Canonical, CommittedBlock, Hash, Height};
 
+use super::encoded::{EncodedMessage, folded};
 use super::held_batch::HeldBatch;
-use super::rng::mix;
 
 /// A packet. Consensus messages travel encoded, so that the wire format is part of what is tested.
 #[derive(Debug, Clone)]
 pub enum Packet {
     /// An encoded consensus message.
-    Consensus(Rc<[u8]>),
+    Consensus(Rc<EncodedMessage>),
     /// A batch, pushed by its author or asked for.
     Batch(Rc<HeldBatch>),
     /// Which batches the sender lacks.
@@ -29,13 +29,16 @@ pub enum Packet {
 }
 
 impl Packet {
+    /// A packet with a consensus message.
+    pub fn of(message: &Message) -> Self {
+        Self::Consensus(Rc::new(EncodedMessage::of(message)))
+    }
+
     /// A number that depends on the whole content.
     pub fn fingerprint(&self) -> u64 {
         let hash = match self {
-            Self::Consensus(bytes) => return folded(bytes),
-            Self::Batch(batch) => {
-                return folded(&batch.reference.digest.0[..8]);
-            }
+            Self::Consensus(encoded) => return encoded.fingerprint(),
+            Self::Batch(batch) => return folded(&batch.reference.digest.0[..8]),
             Self::FetchBatches(digests) => Hash::of(
                 "aegis simulator fetch",
                 &digests.iter().flat_map(|digest| digest.0).collect::<Vec<_>>(),
@@ -52,7 +55,7 @@ impl Packet {
     /// Bytes of the packet as it would travel, without what the transport adds.
     pub fn size(&self) -> usize {
         match self {
-            Self::Consensus(bytes) => bytes.len(),
+            Self::Consensus(encoded) => encoded.size(),
             Self::Batch(batch) => batch.encoding.len(),
             Self::FetchBatches(digests) => 34 * digests.len(),
             Self::FetchBlocks { .. } => 20,
@@ -63,8 +66,8 @@ impl Packet {
     /// The packet in words.
     pub fn describe(&self) -> String {
         match self {
-            Self::Consensus(bytes) => match Message::decode(bytes) {
-                Ok(message) => describe(&message),
+            Self::Consensus(encoded) => match encoded.message() {
+                Ok(message) => describe(message),
                 Err(error) => format!("undecodable message: {error}"),
             },
             Self::Batch(batch) => {
@@ -80,15 +83,6 @@ impl Packet {
             }
         }
     }
-}
-
-/// A fast hash; nobody chooses its input to harm a simulation.
-fn folded(bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        mix(hash.rotate_left(23) ^ u64::from_le_bytes(word))
-    })
 }
 
 /// A consensus message in words.
@@ -134,6 +128,18 @@ pub fn describe(message: &Message) -> String {
         }
         Message::Status(status) => {
             format!("Status e{} v{} h{}", status.epoch, status.view, status.height)
+        }
+        Message::Testimony(vote) => {
+            let content = &vote.content;
+            format!(
+                "Testimony: {} {:?} e{} v{} h{} {}",
+                vote.validator.short(),
+                content.kind,
+                content.epoch,
+                content.view,
+                content.height,
+                content.digest.short()
+            )
         }
     }
 }

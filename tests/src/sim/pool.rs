@@ -108,6 +108,11 @@ impl Pool {
         self.offered.insert(*digest).then(|| batch.clone())
     }
 
+    /// Whether the engine was told of a batch, so that it stands in the journal, and no decided block has been executed with it.
+    pub fn is_offered(&self, digest: &Hash) -> bool {
+        self.offered.contains(digest)
+    }
+
     /// The engine has to have this batch whatever is in it.
     pub fn stop_censoring(&mut self, digest: &Hash) {
         if self.censored.is_some() {

@@ -12,6 +12,7 @@ use super::clock::{GENESIS_UNIX_MS, MILLI, Micros, SECOND};
 use super::faults::{FaultKind, FaultProfile};
 use super::network::{LinkProfile, Spread};
 use super::options::Options;
+use super::plots::Plot;
 use super::rng::Rng;
 
 /// A node's number in a run.
@@ -21,12 +22,16 @@ pub type NodeIndex = usize;
 const ACCOUNTS: usize = 3;
 /// Longest safety phase; it ends earlier when most of the decisions are made.
 const SAFETY_MAX: Micros = 36 * SECOND;
+/// The journal is rewritten after so many bytes, where it is not rewritten often on purpose.
+const CHECKPOINT_BYTES: u64 = 40 * 1024;
 
 /// A run's setting.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     /// The seed that decides everything.
     pub seed: u64,
+    /// What the run is about.
+    pub plot: Plot,
     /// What the nodes start from.
     pub genesis: Genesis,
     /// The keys of all nodes: the validators of the genesis first, then nodes that may be added, then twins.
@@ -65,6 +70,8 @@ pub struct Scenario {
     pub execution_max: Micros,
     /// Longest time that a flush takes.
     pub flush_max: Micros,
+    /// The journal is rewritten with what still binds once it has grown by so much, in bytes.
+    pub checkpoint_bytes: u64,
     names: BTreeMap<ValidatorId, Vec<NodeIndex>>,
 }
 
@@ -73,15 +80,25 @@ impl Scenario {
     pub fn new(seed: u64, options: &Options) -> Self {
         let mut rng = Rng::new(seed, "scenario");
         let drawn = validator_count(&mut rng);
-        let count = options.trim.nodes.unwrap_or(drawn).max(1);
+        let without_plot = options.trim.without.contains(&FaultKind::Plot);
+        let plot = if without_plot { Plot::Chance } else { Plot::of(seed) };
+        let count = options.trim.nodes.or(plot.validators()).unwrap_or(drawn).max(1);
         let spares = rng.index(3);
         let mut keys = Rng::new(seed, "keys");
         let keypairs: Vec<Keypair> =
             (0..count + spares).map(|_| Keypair::from_seed(&keys.bytes32())).collect();
-        let validators = validators(&keypairs[..count], &mut Rng::new(seed, "weights"));
-        let mut scenario = Self::quiet(seed, validators, parameters(&mut rng), keypairs);
+        let validators = if plot == Plot::Chance {
+            validators(&keypairs[..count], &mut Rng::new(seed, "weights"))
+        } else {
+            equal_validators(&keypairs[..count])
+        };
+        let mut parameters = parameters(&mut rng);
+        set_parameters(&mut parameters, &plot.parameters());
+        let mut scenario = Self::quiet(seed, validators, parameters, keypairs);
+        scenario.plot = plot;
         scenario.draw_faults(&mut rng);
         scenario.choose_faulty(&mut Rng::new(seed, "faulty"));
+        scenario.stage(&mut Rng::new(seed, "stage"));
         scenario.apply_trim(options);
         let height = options.decisions;
         scenario.final_height = height;
@@ -108,6 +125,7 @@ impl Scenario {
         };
         let mut scenario = Self {
             seed,
+            plot: Plot::Chance,
             genesis,
             keypairs,
             accounts: (0..ACCOUNTS).map(|_| Keypair::from_seed(&rng.bytes32())).collect(),
@@ -127,6 +145,7 @@ impl Scenario {
             changes_validators: false,
             execution_max: 2 * MILLI,
             flush_max: 2 * MILLI,
+            checkpoint_bytes: CHECKPOINT_BYTES,
             names: BTreeMap::new(),
         };
         scenario.name_nodes();
@@ -142,6 +161,7 @@ impl Scenario {
         self.changes_validators = rng.chance(500);
         self.execution_max = [2_000, 20_000, 300_000][rng.index(3)];
         self.flush_max = [1_000, 5_000, 30_000][rng.index(3)];
+        self.checkpoint_bytes = [CHECKPOINT_BYTES / 10, CHECKPOINT_BYTES][rng.index(2)];
     }
 
     /// In half of the runs, validators of at most `f` weight are Byzantine or unreliable.
@@ -251,8 +271,9 @@ impl Scenario {
             self.keypairs.iter().map(|k| self.genesis.validators.weight_of(&k.validator_id()).0).collect();
         let parameter = |parameter| self.genesis.parameters.get(parameter);
         format!(
-            "seed {} weights {weights:?} byzantine {:?} unreliable {:?} timeout {} idle {} epoch {} window {} {:?} links {:?} faults {:?}",
+            "seed {} {:?} weights {weights:?} byzantine {:?} unreliable {:?} timeout {} idle {} epoch {} window {} {:?} links {:?} faults {:?}",
             self.seed,
+            self.plot,
             self.byzantine,
             self.unreliable,
             parameter(Parameter::ViewTimeoutMs),
@@ -296,7 +317,13 @@ fn validators(keypairs: &[Keypair], rng: &mut Rng) -> ValidatorSet {
             return set;
         }
     }
-    set(&mut || 1).expect("equal weights are always valid")
+    equal_validators(keypairs)
+}
+
+fn equal_validators(keypairs: &[Keypair]) -> ValidatorSet {
+    let member = |keypair: &Keypair| Member { validator: keypair.validator_id(), weight: Weight(1) };
+    let members = keypairs.iter().map(member).collect();
+    ValidatorSet::new(Epoch::ZERO, members).expect("equal weights are always valid")
 }
 
 fn parameters(rng: &mut Rng) -> Parameters {
@@ -317,8 +344,12 @@ fn parameters(rng: &mut Rng) -> Parameters {
 /// When a value is out of its parameter's range.
 pub fn parameters_with(choices: &[(Parameter, u64)]) -> Parameters {
     let mut parameters = Parameters::default();
+    set_parameters(&mut parameters, choices);
+    parameters
+}
+
+fn set_parameters(parameters: &mut Parameters, choices: &[(Parameter, u64)]) {
     for (parameter, value) in choices {
         parameters.set(*parameter, *value).expect("the value is within the parameter's range");
     }
-    parameters
 }

@@ -65,7 +65,7 @@ fn numbers(observation: &Observation) -> Vec<u64> {
     match observation {
         Observation::Submitted { proposal } => vec![10, number(proposal)],
         Observation::Started { node, tip } => vec![11, *node as u64, tip.0.0, number(&tip.1)],
-        Observation::Signed { node, vote } => vec![12, *node as u64, number(&vote.content.digest)],
+        Observation::Signed { node, vote, .. } => vec![12, *node as u64, number(&vote.content.digest)],
         Observation::Sent { node, .. } => vec![13, *node as u64],
         Observation::Decided { node, block } => {
             vec![14, *node as u64, block.0.height.0, number(&block.1.content.digest)]
@@ -83,6 +83,9 @@ fn numbers(observation: &Observation) -> Vec<u64> {
             vec![22, *node as u64, number(&Hash(peer.0)), epoch.0]
         }
         Observation::Measured { node, votes, kept, .. } => vec![23, *node as u64, *votes, *kept],
+        Observation::Wished { node, epoch, view } => vec![24, *node as u64, epoch.0, view.0],
+        Observation::Entered { node, proof } => vec![25, *node as u64, proof.epoch.0, proof.view.0],
+        Observation::ReadIndex { node, height } => vec![26, *node as u64, height.0],
     }
 }
 
@@ -90,7 +93,7 @@ fn text(observation: &Observation) -> String {
     match observation {
         Observation::Submitted { proposal } => format!("proposal {} is submitted", proposal.short()),
         Observation::Started { node, tip } => format!("{node} starts from height {}", tip.0),
-        Observation::Signed { node, vote } => {
+        Observation::Signed { node, vote, .. } => {
             let content = &vote.content;
             format!(
                 "{node} signs {:?} e{} v{} h{} {}",
@@ -127,6 +130,13 @@ fn text(observation: &Observation) -> String {
         }
         Observation::Measured { node, votes, kept, .. } => {
             format!("{node} holds {votes} votes and {kept} messages for later")
+        }
+        Observation::Wished { node, epoch, view } => format!("{node} wishes for v{view} of e{epoch}"),
+        Observation::Entered { node, proof } => {
+            format!("{node} has a proof for v{} of e{}", proof.view, proof.epoch)
+        }
+        Observation::ReadIndex { node, height } => {
+            format!("{node} says that it has committed up to h{height}")
         }
     }
 }

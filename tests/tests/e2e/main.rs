@@ -4,8 +4,11 @@
 
 mod agreement;
 mod cluster;
+mod crashes;
 mod joining;
 mod membership;
 mod proofs;
+mod reads;
 mod refusals;
 mod state_sync;
+mod store;

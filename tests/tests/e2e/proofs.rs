@@ -16,8 +16,15 @@ fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).expect("one JSON document")
 }
 
-/// Proves a key at a node until the proof is of block `height` or later, as the newest certified state lags a little.
-fn prove_since(cluster: &Cluster, node: usize, key: &str, height: u64, file: &Path) -> serde_json::Value {
+/// Proves a key at a node until the state is of block `height` or later and signed in `epoch` or later: the newest certified
+/// state lags a little behind the newest one.
+fn prove_since(
+    cluster: &Cluster,
+    node: usize,
+    key: &str,
+    (height, epoch): (u64, u64),
+    file: &Path,
+) -> serde_json::Value {
     let home = cluster.nodes[node].home.to_str().unwrap();
     let rpc = cluster.nodes[node].rest();
     let deadline = Instant::now() + PATIENCE;
@@ -25,10 +32,13 @@ fn prove_since(cluster: &Cluster, node: usize, key: &str, height: u64, file: &Pa
         let file = file.to_str().unwrap();
         aegis(&["--home", home, "--rpc", rpc, "kv", "get", key, "--prove", "--file", file]).unwrap();
         let verified = json(&aegis(&["--home", home, "--output", "json", "verify", file]).unwrap());
-        if verified["height"].as_u64().unwrap() >= height {
+        if verified["height"].as_u64().unwrap() >= height && verified["epoch"].as_u64().unwrap() >= epoch {
             return verified;
         }
-        assert!(Instant::now() < deadline, "the certified state does not reach {height}: {verified}");
+        assert!(
+            Instant::now() < deadline,
+            "no state of block {height} and epoch {epoch} is certified: {verified}"
+        );
     }
 }
 
@@ -43,13 +53,12 @@ async fn a_value_is_proved_over_several_epochs_and_checked_when_all_nodes_are_go
     }
     let folder = tempfile::tempdir().unwrap();
     let (there, absent) = (folder.path().join("there.json"), folder.path().join("absent.json"));
-    let verified = prove_since(&cluster, 1, "greeting", height, &there);
+    let verified = prove_since(&cluster, 1, "greeting", (height, 2), &there);
     assert_eq!((&verified["exists"], &verified["value"]), (&true.into(), &"hello".into()));
     assert_eq!((&verified["modified_height"], &verified["version"]), (&height.into(), &1.into()));
-    assert!(verified["epoch"].as_u64().unwrap() >= 2, "{verified}");
     let weight = |field: &str| verified[field].as_u64().unwrap();
     assert!(weight("weight") >= weight("quorum") && weight("total_weight") == 10, "{verified}");
-    let denied = prove_since(&cluster, 2, "never/written", height, &absent);
+    let denied = prove_since(&cluster, 2, "never/written", (height, 2), &absent);
     assert_eq!((&denied["exists"], denied.get("value")), (&false.into(), None));
 
     let genesis = cluster.nodes[0].home.join("genesis.toml");
@@ -109,6 +118,6 @@ async fn a_node_that_has_just_started_proves_as_soon_as_a_block_comes() {
     cluster.stop(3);
     cluster.start_node(3, &[crate::cluster::Transport::Quic]);
     let folder = tempfile::tempdir().unwrap();
-    let verified = prove_since(&cluster, 3, "k", height, &folder.path().join("proof.json"));
+    let verified = prove_since(&cluster, 3, "k", (height, 0), &folder.path().join("proof.json"));
     assert_eq!(verified["value"], "v");
 }

@@ -30,7 +30,7 @@ pub fn vote_in(message: &Message) -> Option<&Vote> {
     match message {
         Message::PrePrepare(message) => Some(&message.vote),
         Message::Vote(vote) => Some(vote),
-        Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) => None,
+        Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) | Message::Testimony(_) => None,
     }
 }
 
@@ -53,7 +53,11 @@ pub fn view_changes(outputs: &[Output]) -> Vec<ViewChange> {
         .into_iter()
         .filter_map(|message| match message {
             Message::ViewChange(message) => Some(message.clone()),
-            Message::PrePrepare(_) | Message::Vote(_) | Message::NewView(_) | Message::Status(_) => None,
+            Message::PrePrepare(_)
+            | Message::Vote(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => None,
         })
         .collect()
 }
@@ -63,7 +67,11 @@ pub fn new_views(outputs: &[Output]) -> Vec<NewView> {
         .into_iter()
         .filter_map(|message| match message {
             Message::NewView(message) => Some(message.clone()),
-            Message::PrePrepare(_) | Message::Vote(_) | Message::ViewChange(_) | Message::Status(_) => None,
+            Message::PrePrepare(_)
+            | Message::Vote(_)
+            | Message::ViewChange(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => None,
         })
         .collect()
 }
@@ -73,7 +81,21 @@ pub fn statuses(outputs: &[Output]) -> Vec<Status> {
         .into_iter()
         .filter_map(|message| match message {
             Message::Status(status) => Some(*status),
-            Message::PrePrepare(_) | Message::Vote(_) | Message::ViewChange(_) | Message::NewView(_) => None,
+            Message::PrePrepare(_)
+            | Message::Vote(_)
+            | Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Testimony(_) => None,
+        })
+        .collect()
+}
+
+pub fn testimonies(outputs: &[Output]) -> Vec<Vote> {
+    messages(outputs)
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Testimony(vote) => Some(vote.clone()),
+            _ => None,
         })
         .collect()
 }
@@ -83,7 +105,11 @@ pub fn proposals(outputs: &[Output]) -> Vec<Header> {
         .into_iter()
         .filter_map(|message| match message {
             Message::PrePrepare(message) => Some(message.header.clone()),
-            Message::Vote(_) | Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) => None,
+            Message::Vote(_)
+            | Message::ViewChange(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => None,
         })
         .collect()
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::prove;
+use crate::cli::freshness::Freshness;
 use crate::cli::output::{is_terminal, printable, write_bytes};
 use crate::cli::session::Session;
 use crate::cli::{Failure, Global};
@@ -14,8 +15,10 @@ use crate::cli::{Failure, Global};
 pub struct Get {
     /// The key
     key: String,
+    #[command(flatten)]
+    freshness: Freshness,
     /// Print the newest certified value, or that there is none, with its proof and certificate, and check them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "consistency")]
     prove: bool,
     /// Also write the proof into a file, for `aegis verify`
     #[arg(long, value_name = "FILE", requires = "prove")]
@@ -34,7 +37,7 @@ impl Get {
         if self.prove {
             return prove::run(global, &self.key, self.file.as_deref(), self.genesis.as_deref()).await;
         }
-        let session = Session::open(global)?;
+        let session = Session::open(global)?.reading(self.freshness.consistency());
         let entry = session.client.kv_get(&self.key).await.map_err(|error| session.failure(error))?;
         if session.output.is_json() {
             return session.output.document(&entry, |_| String::new());

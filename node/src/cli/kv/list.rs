@@ -4,6 +4,7 @@ use aegis_rpc::api::{KvEntry, Page, PageRequest};
 use clap::Args;
 
 use super::glimpse;
+use crate::cli::freshness::Freshness;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
 use crate::cli::{Failure, Global};
@@ -20,6 +21,8 @@ pub struct List {
     /// Where the page before ended
     #[arg(long)]
     cursor: Option<String>,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 impl List {
@@ -28,7 +31,7 @@ impl List {
     /// # Errors
     /// When no node answers.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let session = Session::open(global)?;
+        let session = Session::open(global)?.reading(self.freshness.consistency());
         let page = PageRequest { cursor: self.cursor, limit: self.limit };
         let page =
             session.client.kv_list(&self.prefix, page).await.map_err(|error| session.failure(error))?;

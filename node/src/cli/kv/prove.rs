@@ -115,10 +115,9 @@ fn wrong(session: &Session, error: &LightError) -> Failure {
 /// The proof in a few words; its bytes are for programs.
 fn way_text(proof: &ProofFile) -> String {
     format!(
-        "proof: {} leaves in the key's bucket, {} siblings up to the root, {} handovers from the genesis; \
-         --file FILE or --output json keeps it\n",
-        proof.proof.leaves.len(),
-        proof.proof.siblings.len(),
+        "The proof takes {} bytes and leads over {} handovers from the genesis to these signers; --file FILE or \
+         --output json keeps it.\n",
+        proof.proof.encode().len(),
         proof.handovers.len()
     )
 }

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::reference::resolve;
 use crate::calendar::time;
+use crate::cli::freshness::Freshness;
 use crate::cli::session::Session;
 use crate::cli::table::{Fields, Table};
 use crate::cli::{Failure, Global};
@@ -14,6 +15,8 @@ use crate::cli::{Failure, Global};
 pub struct Show {
     /// Its id, or the first digits of it
     id: String,
+    #[command(flatten)]
+    freshness: Freshness,
 }
 
 impl Show {
@@ -22,7 +25,7 @@ impl Show {
     /// # Errors
     /// When no node answers or there is no such proposal.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let session = Session::open(global)?;
+        let session = Session::open(global)?.reading(self.freshness.consistency());
         let id = resolve(&session, &self.id).await?;
         let detail = session.client.proposal(id).await.map_err(|error| session.failure(error))?;
         session.output.document(&detail, text)

@@ -99,7 +99,13 @@ impl NodeContext {
                         return Some(final_word);
                     }
                 }
-                Ok(Answer::Tip { .. } | Answer::Blocks(_) | Answer::Batches(_) | Answer::Snapshot(_))
+                Ok(
+                    Answer::Tip { .. }
+                    | Answer::Blocks(_)
+                    | Answer::Batches(_)
+                    | Answer::Snapshot(_)
+                    | Answer::ReadIndex(_),
+                )
                 | Err(_) => {
                     warn!(%validator, "a validator answered a forwarded proposal with nonsense");
                 }

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 
 use aegis_ledger::{PendingChange, query};
-use aegis_rpc::api::{ApiError, EvidenceInfo, Page, PageRequest, ParameterInfo, PendingValidator};
+use aegis_rpc::api::{
+    ApiError, Consistency, EvidenceInfo, Page, PageRequest, ParameterInfo, PendingValidator,
+};
 use aegis_types::{Epoch, ValidatorId};
 
-use super::internal;
+use super::{fresh, internal};
 use crate::node::context::NodeContext;
 use crate::node::state::StateView;
 
-pub fn parameters(node: &NodeContext) -> Result<Vec<ParameterInfo>, ApiError> {
-    let state = StateView(node.kv.as_ref());
-    let in_force = query::parameters(&state).map_err(internal)?;
-    let pending: BTreeMap<_, _> = query::pending_parameters(&state).map_err(internal)?.into_iter().collect();
-    let info = |(name, value)| ParameterInfo::new(name, value, pending.get(&name).copied());
-    Ok(in_force.all().map(info).collect())
+pub fn parameters(node: &NodeContext, consistency: Consistency) -> Result<Vec<ParameterInfo>, ApiError> {
+    fresh::read(node, consistency, |state, _| {
+        let in_force = query::parameters(state).map_err(internal)?;
+        let pending = query::pending_parameters(state).map_err(internal)?;
+        let pending: BTreeMap<_, _> = pending.into_iter().collect();
+        let info = |(name, value)| ParameterInfo::new(name, value, pending.get(&name).copied());
+        Ok(in_force.all().map(info).collect())
+    })
 }
 
 pub fn pending_validators(node: &NodeContext) -> Result<Vec<PendingValidator>, ApiError> {

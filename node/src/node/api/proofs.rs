@@ -43,7 +43,7 @@ pub fn handovers(node: &NodeContext, from: Epoch) -> Result<Handovers, ApiError>
     Ok(Handovers { handovers_base64: found.into_iter().map(EncodedBytes).collect(), next_epoch })
 }
 
-fn refusal(error: NotCertified) -> ApiError {
+pub fn refusal(error: NotCertified) -> ApiError {
     match error {
         NotCertified::NothingYet | NotCertified::Gone(_) => ApiError {
             retry_after_ms: Some(RETRY_AFTER_MS),

@@ -1,5 +1,6 @@
 //! Where the node and its network stand.
 
+use aegis_consensus::EngineStatus;
 use aegis_rpc::api::{
     ApiError, Direction, Mempool, NetworkStatus, Peer, Readiness, Role, Status, Syncing, ValidatorInfo,
     Validators,
@@ -64,6 +65,9 @@ impl Api {
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             mempool: Mempool { proposals, batches, bytes },
             store_bytes,
+            first_height: node.log.first(),
+            read_only: node.condition.trouble(),
+            silent: silence(&agreement),
         })
     }
 
@@ -121,6 +125,9 @@ impl Api {
     pub(super) fn current_readiness(&self) -> Readiness {
         let agreement = self.node.agreement.borrow().clone();
         let mut reasons = Vec::new();
+        if let Some(trouble) = self.node.condition.trouble() {
+            reasons.push(format!("read-only: {trouble}"));
+        }
         if let Some((target, _)) = self.node.sync.target(agreement.tip.0, &agreement.validators)
             && target.distance_above(agreement.tip.0) > BEHIND_HEIGHTS
         {
@@ -214,6 +221,21 @@ impl Api {
             .filter(|member| self.is_alive(&member.validator))
             .fold(Weight::ZERO, |sum, member| sum.plus(member.weight))
     }
+}
+
+/// Why a validator does not vote, if it is kept from it.
+fn silence(agreement: &EngineStatus) -> Option<String> {
+    let (floor, epoch, tip) = (agreement.floor, agreement.validators.epoch(), agreement.tip.0);
+    if floor.allows(epoch, tip) {
+        return None;
+    }
+    Some(if floor.is_unknown() {
+        "votes of this node may be lost; it is finding out from which epoch on it may vote".to_owned()
+    } else if epoch < floor.epoch {
+        format!("votes of this node may be lost; it votes again from epoch {} on", floor.epoch)
+    } else {
+        format!("its committed log was lost; it votes again from block {} on", floor.height)
+    })
 }
 
 fn count(number: usize) -> u32 {

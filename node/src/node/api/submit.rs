@@ -48,6 +48,7 @@ impl Api {
     }
 
     async fn follow(&self, proposal: Proposal, wait: Wait, timeout_ms: u64) -> Result<Submission, ApiError> {
+        self.node.condition.check_writable()?;
         let start = Instant::now();
         let idempotency_key = proposal.idempotency_key.clone();
         let in_state = |id, state| Submission {

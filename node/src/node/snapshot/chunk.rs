@@ -67,6 +67,16 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
+/// Checks what there is of a chunk that is still on its way: whole entries must be the subtree's, in order. Only whoever has
+/// searched for such keys gets further than a few bytes with rubbish.
+///
+/// # Errors
+/// `Invalid` when what is there cannot be the beginning of the chunk.
+pub fn check_beginning(bytes: &[u8], subtree: Subtree) -> Result<(), TypesError> {
+    let whole: Vec<_> = Entries::of(bytes).map_while(Result::ok).collect();
+    subtree.root_of(whole).map(drop)
+}
+
 /// Checks that a chunk has exactly the entries of its subtree.
 ///
 /// # Errors
@@ -119,6 +129,7 @@ mod tests {
             assert!(verify(&changed, small(), &root).is_err(), "byte {position}");
         }
         for end in 0..chunk.len() {
+            check_beginning(&chunk[..end], small()).unwrap();
             assert!(verify(&chunk[..end], small(), &root).is_err(), "cut at {end}");
         }
         let twice = [chunk.clone(), chunk.clone()].concat();
@@ -132,6 +143,8 @@ mod tests {
         let reason = |chunk: &[u8], subtree| verify(chunk, subtree, &Hash::ZERO).unwrap_err().to_string();
         assert!(reason(&chunk_of(keys.iter()), other).contains("another subtree"));
         assert!(reason(&chunk_of(keys.iter().rev()), small()).contains("not in order"));
+        assert!(check_beginning(&chunk_of(keys.iter().rev()), small()).is_err());
+        assert!(check_beginning(&[0; 100], small()).is_err());
     }
 
     #[test]

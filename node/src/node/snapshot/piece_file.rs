@@ -25,7 +25,8 @@ fn checksum(part: &[u8]) -> Hash {
 /// # Errors
 /// Errors of the disk.
 pub fn write(path: &Path, piece: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("partial");
+    // Two tasks may write the same piece at once.
+    let unfinished = path.with_extension(format!("{:016x}.partial", rand::random::<u64>()));
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&unfinished)?;
     for part in piece.chunks(PART_BYTES) {

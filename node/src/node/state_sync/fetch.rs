@@ -1,6 +1,6 @@
 //! Fetches the pieces of one snapshot from many peers at once, and verifies each when it arrives.
 //!
-//! A piece comes from one peer, part by part; another piece from another. The claimed lengths in a manifest serve for
+//! A piece comes from one peer, part by part; another piece from another. The last ones are asked of several. The claimed lengths in a manifest serve for
 //! progress only: a piece ends where its peer says so, within the bounds of any piece, and is then right or not. So a manifest
 //! with wrong lengths cannot make an honest peer look like a liar.
 
@@ -16,6 +16,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::asking::{NoAnswer, ask, nonsense};
@@ -27,13 +28,14 @@ use crate::node::snapshot::piece_file;
 use crate::node::snapshot::question::{PART_BYTES, SnapshotAnswer, SnapshotQuestion};
 use crate::node::snapshot::shelf::piece_path;
 
-/// Pieces under way with one peer: one less than the requests that it serves, so that other questions get through.
-const PIECES_PER_PEER: usize = 3;
-/// Pieces under way in all.
-const PIECES_MAX: usize = 16;
-/// A piece that grows beyond this waits until it is the only such one: ordinary chunks have a quarter of it, and a peer that
+/// Pieces under way with one peer: half of the requests that it serves, so that other questions get through.
+const PIECES_PER_PEER: usize = 2;
+/// Peers that a snapshot is fetched from. With as many pieces under way as all of them may have, slow ones cannot take the
+/// others' places; more would use up the questions that this node may have open.
+pub const SOURCES_MAX: usize = 24;
+/// A piece that grows beyond this waits until it is the only such one: ordinary chunks have half of it, and a peer that
 /// sends endless data must not fill the memory with several pieces at once.
-const ORDINARY_BYTES: usize = 4 * 1024 * 1024;
+const ORDINARY_BYTES: usize = 2 * 1024 * 1024;
 /// A peer that leaves so many pieces unanswered is not asked again in this attempt.
 const SILENCES_MAX: u32 = 3;
 /// Within this time at least [`RATE_MIN`] bytes a second must be verified, or the snapshot is given up for another one: whoever
@@ -67,8 +69,8 @@ type Fetched = (ValidatorId, Piece, Result<u64, NoPiece>);
 struct Source {
     under_way: usize,
     silences: u32,
-    /// It is not asked again in this attempt.
-    is_out: bool,
+    /// Cancelled when it is not asked again in this attempt: what it still sends is not waited for.
+    out: CancellationToken,
 }
 
 impl Fetch<'_> {
@@ -77,24 +79,21 @@ impl Fetch<'_> {
     /// # Errors
     /// When no peer is left that sends right pieces in useful time, or this node's disk fails.
     pub async fn run(&self, peers: &[ValidatorId]) -> Result<(), SyncFailure> {
-        let (mut missing, kept_bytes) = self.missing().await?;
+        let (missing, kept_bytes) = self.missing().await?;
         let (height, total) = (self.manifest.height(), self.manifest.total_bytes());
         let progress = Progress::begin(height, SnapshotPhase::Fetching, kept_bytes, total);
         self.progress.send_replace(Some(progress));
         let large = Semaphore::new(1);
+        let mut open = Open { missing, asked: BTreeMap::new() };
         let mut sources: BTreeMap<ValidatorId, Source> =
-            peers.iter().map(|peer| (*peer, Source::default())).collect();
+            peers.iter().take(SOURCES_MAX).map(|peer| (*peer, Source::default())).collect();
         let mut under_way: FuturesUnordered<BoxFuture<'_, Fetched>> = FuturesUnordered::new();
         let mut pace = Pace::new();
-        loop {
-            while under_way.len() < PIECES_MAX
-                && let Some(peer) = idlest(&sources)
-                && let Some(piece) = missing.pop_front()
-            {
-                if let Some(source) = sources.get_mut(&peer) {
-                    source.under_way += 1;
-                }
-                under_way.push(Box::pin(self.fetch(peer, piece, &large)));
+        while !open.is_empty() {
+            while let Some((peer, piece)) = open.assign(&sources) {
+                let source = sources.entry(peer).or_default();
+                source.under_way += 1;
+                under_way.push(Box::pin(self.fetch(peer, piece, source.out.clone(), &large)));
             }
             let fetched = tokio::select! {
                 fetched = under_way.next() => fetched,
@@ -103,11 +102,9 @@ impl Fetch<'_> {
                     continue;
                 }
             };
-            let Some((peer, piece, result)) = fetched else {
-                return if missing.is_empty() { Ok(()) } else { Err(SyncFailure::NoSource) };
-            };
+            let Some((peer, piece, result)) = fetched else { return Err(SyncFailure::NoSource) };
             match self.judge(peer, piece, result, &mut sources)? {
-                Some(bytes) => {
+                Some(bytes) if open.close(&piece) => {
                     pace.bytes += bytes;
                     self.progress.send_modify(|progress| {
                         if let Some(progress) = progress {
@@ -115,9 +112,11 @@ impl Fetch<'_> {
                         }
                     });
                 }
-                None => missing.push_back(piece),
+                Some(_) => {}
+                None => open.give_back(piece, &peer),
             }
         }
+        Ok(())
     }
 
     /// Notes what a result says of its source; the bytes of a right piece.
@@ -140,14 +139,14 @@ impl Fetch<'_> {
                 source.silences += 1;
                 if source.silences >= SILENCES_MAX {
                     debug!(%peer, "a peer does not send its snapshot");
-                    source.is_out = true;
+                    source.out.cancel();
                 }
             }
-            Err(NoPiece::NotHeld) => source.is_out = true,
+            Err(NoPiece::NotHeld) => source.out.cancel(),
             Err(NoPiece::Wrong(reason)) => {
                 warn!(%peer, ?piece, reason, "a peer sent a wrong piece of a snapshot and is not asked again");
                 self.network.report(&peer, Offence::Invalid);
-                source.is_out = true;
+                source.out.cancel();
             }
         }
         Ok(None)
@@ -171,8 +170,17 @@ impl Fetch<'_> {
         looked.await.map_err(|error| SyncFailure::Failed(error.into()))
     }
 
-    async fn fetch(&self, peer: ValidatorId, piece: Piece, large: &Semaphore) -> Fetched {
-        let result = self.fetch_from(peer, piece, large).await;
+    async fn fetch(
+        &self,
+        peer: ValidatorId,
+        piece: Piece,
+        out: CancellationToken,
+        large: &Semaphore,
+    ) -> Fetched {
+        let result = tokio::select! {
+            result = self.fetch_from(peer, piece, large) => result,
+            () = out.cancelled() => Err(NoPiece::NotHeld),
+        };
         (peer, piece, result)
     }
 
@@ -194,6 +202,15 @@ impl Fetch<'_> {
             }
             if part.len() < PART_BYTES {
                 break;
+            }
+            // At 1, 2, 4 MiB and so on: each time twice as much as before, so that checking costs no more than fetching.
+            if bytes.len().is_power_of_two()
+                && let Piece::Chunk(index) = piece
+            {
+                let number = usize::try_from(index).unwrap_or(usize::MAX);
+                Subtree::new(self.manifest.level, number)
+                    .and_then(|subtree| chunk::check_beginning(&bytes, subtree))
+                    .map_err(|error| NoPiece::Wrong(error.to_string()))?;
             }
         }
         let (manifest, path) = (self.manifest.clone(), piece_path(&self.folder, piece));
@@ -243,10 +260,56 @@ pub fn check(manifest: &Manifest, piece: Piece, bytes: &[u8]) -> Result<(), Type
     }
 }
 
-/// The source with the fewest pieces under way, if one may be asked.
-fn idlest(sources: &BTreeMap<ValidatorId, Source>) -> Option<ValidatorId> {
-    let asked = sources.iter().filter(|(_, source)| !source.is_out && source.under_way < PIECES_PER_PEER);
-    asked.min_by_key(|(_, source)| source.under_way).map(|(peer, _)| *peer)
+/// The pieces that are not there yet.
+struct Open {
+    /// Those that nobody was asked for.
+    missing: VecDeque<Piece>,
+    /// Those under way, and with whom.
+    asked: BTreeMap<Piece, Vec<ValidatorId>>,
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.asked.is_empty()
+    }
+
+    /// The next piece to ask for, and whom: the source with the fewest pieces under way. When all are under way, an idle source
+    /// is asked for one that is with others, so that nobody can hold up the rest by being slow.
+    fn assign(&mut self, sources: &BTreeMap<ValidatorId, Source>) -> Option<(ValidatorId, Piece)> {
+        let has_room = |source: &Source| !source.out.is_cancelled() && source.under_way < PIECES_PER_PEER;
+        let mut idle: Vec<_> = sources.iter().filter(|(_, source)| has_room(source)).collect();
+        idle.sort_by_key(|(_, source)| source.under_way);
+        if let Some((peer, _)) = idle.first()
+            && let Some(piece) = self.missing.pop_front()
+        {
+            self.asked.insert(piece, vec![**peer]);
+            return Some((**peer, piece));
+        }
+        for (peer, _) in idle {
+            let with_another = |(_, asked): &(&Piece, &mut Vec<ValidatorId>)| !asked.contains(peer);
+            if let Some((piece, asked)) = self.asked.iter_mut().find(with_another) {
+                asked.push(*peer);
+                return Some((*peer, *piece));
+            }
+        }
+        None
+    }
+
+    /// Notes that a piece is there; false when it was before.
+    fn close(&mut self, piece: &Piece) -> bool {
+        self.asked.remove(piece).is_some()
+    }
+
+    /// Notes that a piece did not come from a peer.
+    fn give_back(&mut self, piece: Piece, peer: &ValidatorId) {
+        if let Some(asked) = self.asked.get_mut(&piece) {
+            asked.retain(|other| other != peer);
+            if asked.is_empty() {
+                self.asked.remove(&piece);
+                self.missing.push_back(piece);
+            }
+        }
+    }
 }
 
 /// Whether pieces come in useful time.

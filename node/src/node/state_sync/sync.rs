@@ -13,15 +13,15 @@ use tracing::{debug, info, warn};
 use super::asking::{NoAnswer, ask, nonsense};
 use super::build::{Build, discard};
 use super::chain::Chain;
-use super::fetch::Fetch;
+use super::fetch::{Fetch, SOURCES_MAX};
 use super::progress::Progress;
 use super::settle::Incoming;
 use crate::node::snapshot::manifest::Manifest;
 use crate::node::snapshot::question::{SnapshotAnswer, SnapshotQuestion};
 use crate::node::snapshot::shelf::{make_folder, read_manifest, write_manifest};
 
-/// Peers that are asked what they have.
-const ASKED_MAX: usize = 32;
+/// Snapshots remembered for having come too slowly; each took a minute to find out.
+const SLOW_MAX: usize = 64;
 /// Snapshots tried before giving up for a while.
 const TRIED_MAX: usize = 8;
 
@@ -96,6 +96,13 @@ impl StateSync {
         outcome
     }
 
+    /// Deletes what was built: the node has come further by itself meanwhile.
+    pub fn discard(&self) {
+        if let Err(error) = discard(&self.folder) {
+            warn!(%error, "a state that was built and is not needed cannot be deleted");
+        }
+    }
+
     async fn try_candidates(&self, least: Height) -> Result<Height, SyncFailure> {
         let mut last = SyncFailure::NoOffer;
         for candidate in self.candidates(least).await.into_iter().take(TRIED_MAX) {
@@ -107,7 +114,7 @@ impl StateSync {
                     Err(failure) => {
                         info!(height = %candidate.height, %peer, %failure, "a snapshot was not taken over");
                         if matches!(failure, SyncFailure::TooSlow) {
-                            self.slow().insert(candidate.root);
+                            self.remember_slow(candidate.root);
                         }
                         last = failure;
                     }
@@ -119,8 +126,11 @@ impl StateSync {
 
     /// What connected peers offer, the newest first; what came too slowly before last.
     async fn candidates(&self, least: Height) -> Vec<Candidate> {
-        let peers: Vec<ValidatorId> =
-            self.network.peers().await.into_iter().map(|peer| peer.id).take(ASKED_MAX).collect();
+        let mut peers: Vec<ValidatorId> =
+            self.network.peers().await.into_iter().map(|peer| peer.id).collect();
+        // By chance, so that nobody can choose names that are asked first.
+        peers.sort_by_cached_key(|_| rand::random::<u64>());
+        peers.truncate(SOURCES_MAX);
         let offers = join_all(peers.iter().map(|peer| async move {
             match ask(&self.network, peer, SnapshotQuestion::Offers).await {
                 Ok(SnapshotAnswer::Offers { offers, .. }) => {
@@ -287,6 +297,14 @@ impl StateSync {
             debug!(epoch = %chain.epoch(), "followed the handovers");
         }
         Ok(chain)
+    }
+
+    fn remember_slow(&self, root: Hash) {
+        let mut slow = self.slow();
+        if slow.len() >= SLOW_MAX {
+            slow.clear();
+        }
+        slow.insert(root);
     }
 
     fn slow(&self) -> std::sync::MutexGuard<'_, BTreeSet<Hash>> {

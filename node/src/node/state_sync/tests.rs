@@ -83,7 +83,7 @@ impl World {
     fn config(&self) -> NetworkConfig {
         let mut config = NetworkConfig::new(self.chain.genesis.chain.clone(), self.chain.genesis.hash());
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        config.limits.request_timeout = Duration::from_secs(2);
+        config.limits.request_timeout = Duration::from_secs(20);
         config
     }
 
@@ -110,7 +110,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), connected).await.expect("all peers are connected");
+        tokio::time::timeout(Duration::from_secs(60), connected).await.expect("all peers are connected");
         let folder = data.join("snap").join("incoming");
         StateSync::new(network, self.chain.genesis.clone(), folder, CACHE_BYTES, SEGMENT_BYTES)
     }

@@ -7,13 +7,16 @@
 
 mod censoring_leader;
 mod conflicting_view_changes;
+mod double_naming;
 mod early_handover;
 mod equivocating_leader;
 mod equivocating_voter;
 mod false_roots;
 mod far_future;
 mod forged_certificates;
+mod forged_plans;
 mod garbage;
+mod hoarded_views;
 mod late_leader;
 mod partial_batches;
 mod replays;
@@ -21,8 +24,10 @@ mod silent_leader;
 mod stale_certificates;
 mod strange_signatures;
 mod vote_flood;
+mod wavering_leader;
 mod weight_games;
 mod withheld_batches;
+mod wrong_parent;
 
 use aegis_consensus::{Engine, Message, PrePrepare};
 use aegis_types::{
@@ -73,6 +78,16 @@ pub enum ActorKind {
     Garbage,
     /// Asks for weights that would break the network, and disputes those of the next epoch.
     WeightGames,
+    /// Changes its mind about what it proposes.
+    WaveringLeader,
+    /// Proposes blocks that name a batch twice.
+    DoubleNaming,
+    /// Proposes blocks that do not extend the one below.
+    WrongParent,
+    /// Starts its views with a past that it made up.
+    ForgedPlans,
+    /// Keeps the proofs of its views until the epoch is over.
+    HoardedViews,
     /// Restarts from an older copy of its disk.
     Amnesia,
     /// Is there twice.
@@ -81,7 +96,7 @@ pub enum ActorKind {
 
 impl ActorKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::EquivocatingLeader,
         Self::EquivocatingVoter,
         Self::SilentLeader,
@@ -100,6 +115,11 @@ impl ActorKind {
         Self::FarFuture,
         Self::Garbage,
         Self::WeightGames,
+        Self::WaveringLeader,
+        Self::DoubleNaming,
+        Self::WrongParent,
+        Self::ForgedPlans,
+        Self::HoardedViews,
         Self::Amnesia,
         Self::Twins,
     ];
@@ -125,6 +145,11 @@ impl ActorKind {
             Self::FarFuture => Box::new(far_future::FarFuture),
             Self::Garbage => Box::new(garbage::Garbage),
             Self::WeightGames => Box::new(weight_games::WeightGames::default()),
+            Self::WaveringLeader => Box::new(wavering_leader::WaveringLeader::default()),
+            Self::DoubleNaming => Box::new(double_naming::DoubleNaming::default()),
+            Self::WrongParent => Box::new(wrong_parent::WrongParent),
+            Self::ForgedPlans => Box::new(forged_plans::ForgedPlans::default()),
+            Self::HoardedViews => Box::new(hoarded_views::HoardedViews::default()),
             Self::Amnesia | Self::Twins => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! Every decision comes with Commit signatures of a quorum of its epoch's validators, counted here: total weight `W`, at
-//! most `(W - 1) / 3` faulty, at least the rest signs.
+//! most `(W - 1) / 3` faulty, at least the rest signs. The same holds for each certificate in the NewView through which a correct node
+//! enters a view; the NewView's ViewChanges are of members of that weight, and each correct member wished for the view.
 //!
 //! The sets are followed from the genesis by what nodes execute, all of which must agree, and each handover must name the
 //! set that it hands over to. A correct validator's signature counts only if that validator was seen signing the vote; one
@@ -7,8 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aegis_consensus::{NewView, PreparedBlock, ViewChange};
 use aegis_types::{
-    BlockKind, Certificate, Epoch, Hash, Header, Signature, ValidatorId, Vote, VoteContent, VoteKind,
+    BlockKind, Certificate, Epoch, Hash, Header, Signature, ValidatorId, View, Vote, VoteContent, VoteKind,
 };
 
 use super::{Invariant, Observation, weights};
@@ -21,6 +23,7 @@ pub struct Certificates {
     sets: BTreeMap<Epoch, (Vec<(ValidatorId, u64)>, Hash)>,
     signed: BTreeMap<(ValidatorId, VoteContent), Signature>,
     checked: BTreeSet<(ValidatorId, VoteContent)>,
+    wished: BTreeSet<(ValidatorId, Epoch, View)>,
 }
 
 impl Certificates {
@@ -33,61 +36,15 @@ impl Certificates {
             sets: BTreeMap::from([(Epoch::ZERO, (members, set.hash()))]),
             signed: BTreeMap::new(),
             checked: BTreeSet::new(),
+            wished: BTreeSet::new(),
         }
     }
 
-    fn check(&mut self, header: &Header, certificate: &Certificate) -> Result<(), String> {
-        let content = certificate.content;
-        let expected = VoteContent {
-            kind: VoteKind::Commit,
-            epoch: header.epoch,
-            view: content.view,
-            height: header.height,
-            digest: header.digest(),
-        };
-        if content != expected {
-            return Err(format!("the certificate at height {} is for something else", header.height));
-        }
-        let Some((members, hash)) = self.sets.get(&header.epoch) else {
-            return Err(format!(
-                "height {} is of epoch {}, whose set nobody executed",
-                header.height, header.epoch
-            ));
-        };
-        if header.validators_hash != *hash {
+    fn check_decision(&mut self, header: &Header, certificate: &Certificate) -> Result<(), String> {
+        self.check(VoteKind::Commit, header.epoch, header, certificate)?;
+        let hash = self.sets.get(&header.epoch).map(|(_, hash)| *hash);
+        if hash != Some(header.validators_hash) {
             return Err(format!("height {} names another validator set than its epoch's", header.height));
-        }
-        let total: u64 = members.iter().map(|(_, weight)| weight).sum();
-        let mut signers = BTreeMap::new();
-        for (position, signature) in &certificate.signatures {
-            let Some((validator, weight)) = members.get(*position as usize) else {
-                return Err(format!(
-                    "height {} is signed by position {position}, which nobody has",
-                    header.height
-                ));
-            };
-            signers.insert(*validator, *weight);
-            if let Some(known) = self.signed.get(&(*validator, content)) {
-                if known != signature {
-                    return Err(format!("height {} carries a forged signature", header.height));
-                }
-                continue;
-            }
-            if self.scenario.is_correct_validator(validator) {
-                return Err(format!(
-                    "height {} carries a Commit of {} that it never cast",
-                    header.height,
-                    validator.short()
-                ));
-            }
-            let vote = Vote { content, validator: *validator, signature: *signature };
-            if self.checked.insert((*validator, content)) && !vote.verify(&self.scenario.domain()) {
-                return Err(format!("height {} carries an invalid signature", header.height));
-            }
-        }
-        let weight: u64 = signers.values().sum();
-        if weight < total - (total - 1) / 3 {
-            return Err(format!("height {} was decided by weight {weight} of {total}", header.height));
         }
         match header.kind {
             BlockKind::Handover { next_validators_hash } => {
@@ -101,6 +58,88 @@ impl Certificates {
             BlockKind::Normal | BlockKind::Closing => Ok(()),
         }
     }
+
+    /// Checks that a quorum of an epoch signed a vote of a kind for a header.
+    fn check(
+        &mut self,
+        kind: VoteKind,
+        epoch: Epoch,
+        header: &Header,
+        certificate: &Certificate,
+    ) -> Result<(), String> {
+        let (height, content) = (header.height, certificate.content);
+        let expected = VoteContent { kind, epoch, view: content.view, height, digest: header.digest() };
+        if content != expected || header.epoch != epoch {
+            return Err(format!("the certificate at height {height} is for something else"));
+        }
+        let Some((members, _)) = self.sets.get(&epoch) else {
+            return Err(format!("height {height} is of epoch {epoch}, whose set nobody executed"));
+        };
+        let total: u64 = members.iter().map(|(_, weight)| weight).sum();
+        let mut signers = BTreeMap::new();
+        for (position, signature) in &certificate.signatures {
+            let Some((validator, weight)) = members.get(*position as usize) else {
+                return Err(format!("height {height} is signed by position {position}, which nobody has"));
+            };
+            signers.insert(*validator, *weight);
+            if let Some(known) = self.signed.get(&(*validator, content)) {
+                if known != signature {
+                    return Err(format!("height {height} carries a forged signature"));
+                }
+                continue;
+            }
+            if self.scenario.is_correct_validator(validator) {
+                let validator = validator.short();
+                return Err(format!("height {height} carries a {kind:?} of {validator} that it never cast"));
+            }
+            let vote = Vote { content, validator: *validator, signature: *signature };
+            if self.checked.insert((*validator, content)) && !vote.verify(&self.scenario.domain()) {
+                return Err(format!("height {height} carries an invalid signature"));
+            }
+        }
+        let weight: u64 = signers.values().sum();
+        if weight < total - (total - 1) / 3 {
+            return Err(format!("height {height} was certified by weight {weight} of {total}"));
+        }
+        Ok(())
+    }
+
+    fn check_proof(&mut self, proof: &NewView) -> Result<(), String> {
+        let Some((members, _)) = self.sets.get(&proof.epoch).cloned() else {
+            return Err(format!("a view of epoch {}, whose set nobody executed", proof.epoch));
+        };
+        let weights: BTreeMap<ValidatorId, u64> = members.into_iter().collect();
+        let mut senders = BTreeMap::new();
+        for message in &proof.view_changes {
+            let Some(weight) = weights.get(&message.validator) else {
+                return Err(format!("a wish of {}, which is no member", message.validator.short()));
+            };
+            senders.insert(message.validator, *weight);
+            self.check_wish(proof, message)?;
+        }
+        let (total, weight): (u64, u64) = (weights.values().sum(), senders.values().sum());
+        if weight < total - (total - 1) / 3 {
+            return Err(format!("wishes of weight {weight} of {total}"));
+        }
+        Ok(())
+    }
+
+    fn check_wish(&mut self, proof: &NewView, message: &ViewChange) -> Result<(), String> {
+        let name = message.validator;
+        let is_made = self.wished.contains(&(name, proof.epoch, proof.view));
+        if (message.epoch, message.view) != (proof.epoch, proof.view)
+            || (self.scenario.is_correct_validator(&name) && !is_made)
+        {
+            return Err(format!("a wish that {} never had", name.short()));
+        }
+        if let Some(PreparedBlock { header, certificate }) = &message.tip {
+            self.check(VoteKind::Commit, proof.epoch, header, certificate)?;
+        }
+        for PreparedBlock { header, certificate } in &message.prepared {
+            self.check(VoteKind::Prepare, proof.epoch, header, certificate)?;
+        }
+        Ok(())
+    }
 }
 
 impl Invariant for Certificates {
@@ -111,11 +150,16 @@ impl Invariant for Certificates {
     fn observe(&mut self, observation: &Observation) -> Result<(), String> {
         match observation {
             Observation::Signed { vote, .. } => {
-                if vote.content.kind == VoteKind::Commit {
-                    self.signed.insert((vote.validator, vote.content), vote.signature);
-                }
+                self.signed.insert((vote.validator, vote.content), vote.signature);
                 Ok(())
             }
+            Observation::Wished { node, epoch, view } => {
+                self.wished.insert((self.scenario.validator(*node), *epoch, *view));
+                Ok(())
+            }
+            Observation::Entered { node, proof } => self.check_proof(proof).map_err(|fault| {
+                format!("node {node} enters view {} of epoch {} upon {fault}", proof.view, proof.epoch)
+            }),
             Observation::Executed { node, executed } => {
                 let Some(next) = &executed.next_epoch else { return Ok(()) };
                 let epoch = next.validators.epoch();
@@ -126,7 +170,7 @@ impl Invariant for Certificates {
                     Err(format!("node {node} computed another set for epoch {epoch}"))
                 }
             }
-            Observation::Decided { block, .. } => self.check(&block.0, &block.1),
+            Observation::Decided { block, .. } => self.check_decision(&block.0, &block.1),
             _ => Ok(()),
         }
     }

@@ -79,7 +79,11 @@ impl Invariant for LeftViews {
                 self.left.insert(key, message.clone());
                 Ok(())
             }
-            Message::PrePrepare(_) | Message::Vote(_) | Message::NewView(_) | Message::Status(_) => Ok(()),
+            Message::PrePrepare(_)
+            | Message::Vote(_)
+            | Message::NewView(_)
+            | Message::Status(_)
+            | Message::Testimony(_) => Ok(()),
         }
     }
 }

@@ -5,21 +5,27 @@
 
 mod agreement;
 mod bounded_memory;
+mod bounded_wishes;
 mod certificates;
+mod commits_in_order;
 mod durability;
+mod epoch_ends;
 mod evidence;
 mod exactly_once;
 mod in_order;
 mod left_views;
 mod no_false_accusation;
 mod one_vote;
+mod plans;
+mod prepares;
+mod reads;
 mod state_roots;
 mod validity;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use aegis_consensus::{Engine, Event, Message, NextEpoch};
+use aegis_consensus::{Engine, Event, Message, NewView, NextEpoch};
 use aegis_types::{
     Certificate, CommittedBlock, Epoch, Hash, Header, Height, ProposalId, ValidatorId, View, Vote,
 };
@@ -48,6 +54,26 @@ pub enum Observation {
         node: NodeIndex,
         /// The vote.
         vote: Box<Vote>,
+        /// The parent that the block's header names.
+        parent: Hash,
+        /// How many of the block's batches the node does not hold.
+        missing: usize,
+    },
+    /// A node signed its wish for a view; it may not be durable yet.
+    Wished {
+        /// The node.
+        node: NodeIndex,
+        /// The epoch.
+        epoch: Epoch,
+        /// The view.
+        view: View,
+    },
+    /// A node entered a view above 0; that may not be durable yet.
+    Entered {
+        /// The node.
+        node: NodeIndex,
+        /// What made it enter.
+        proof: Rc<NewView>,
     },
     /// A message left a node.
     Sent {
@@ -122,8 +148,17 @@ pub enum Observation {
         window: u64,
         /// Votes.
         votes: u64,
+        /// Sets that the votes are held in.
+        vote_sets: u64,
         /// Messages for later.
         kept: u64,
+    },
+    /// A node is asked for its read index, and answers truthfully.
+    ReadIndex {
+        /// The node.
+        node: NodeIndex,
+        /// The highest height for which it says that it ever voted Commit.
+        height: Height,
     },
     /// A node stopped because a quorum certified a state that it did not compute.
     Diverged {
@@ -197,14 +232,20 @@ pub fn all(scenario: &Scenario) -> Vec<Box<dyn Invariant>> {
         Box::new(in_order::InOrder::new(scenario)),
         Box::new(certificates::Certificates::new(scenario)),
         Box::new(validity::Validity::default()),
+        Box::new(epoch_ends::EpochEnds::new(scenario)),
         Box::new(durability::Durability::default()),
         Box::new(exactly_once::ExactlyOnce::default()),
         Box::new(state_roots::StateRoots::default()),
         Box::new(one_vote::OneVote::default()),
+        Box::new(prepares::Prepares::new(scenario)),
+        Box::new(plans::Plans::default()),
+        Box::new(commits_in_order::CommitsInOrder::default()),
         Box::new(left_views::LeftViews::default()),
+        Box::new(bounded_wishes::BoundedWishes::default()),
         Box::new(no_false_accusation::NoFalseAccusation::new(scenario)),
         Box::new(evidence::Evidence::new(scenario)),
         Box::new(bounded_memory::BoundedMemory),
+        Box::new(reads::Reads::new(scenario)),
     ]
 }
 

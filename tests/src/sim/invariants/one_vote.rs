@@ -45,7 +45,9 @@ impl Invariant for OneVote {
         match &**message {
             Message::PrePrepare(message) => self.see(*node, &message.vote),
             Message::Vote(vote) => self.see(*node, vote),
-            Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) => Ok(()),
+            Message::ViewChange(_) | Message::NewView(_) | Message::Status(_) | Message::Testimony(_) => {
+                Ok(())
+            }
         }
     }
 }

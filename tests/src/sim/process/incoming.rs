@@ -15,7 +15,7 @@ use crate::sim::scenario::NodeIndex;
 impl Process {
     pub(super) fn on_packet(&mut self, from: NodeIndex, packet: Packet, moment: Moment) {
         match packet {
-            Packet::Consensus(bytes) => match Message::decode(&bytes) {
+            Packet::Consensus(encoded) => match encoded.message() {
                 Ok(message) => self.on_message(from, message, moment),
                 Err(_) => {
                     let peer = self.scenario.validator(from);
@@ -38,20 +38,20 @@ impl Process {
         }
     }
 
-    fn on_message(&mut self, from: NodeIndex, message: Message, moment: Moment) {
+    fn on_message(&mut self, from: NodeIndex, message: &Message, moment: Moment) {
         let is_watched = !self.scenario.is_correct(from);
-        if is_watched && let Message::Vote(vote) = &message {
+        if is_watched && let Message::Vote(vote) = message {
             let engaged = Engaged::of(&self.engine);
             let vote = Box::new(vote.clone());
             self.observations.push(Observation::Heard { node: self.node, from, vote, engaged });
         }
         let from = self.scenario.validator(from);
-        self.input(Input::Message { from, message: Box::new(message) }, moment);
+        self.input(Input::Message { from, message: Box::new(message.clone()) }, moment);
     }
 
     fn on_batch(&mut self, batch: Rc<HeldBatch>, moment: Moment) {
         let digest = batch.reference.digest;
-        if self.pool.wants(&batch.reference) && batch.is_valid(&self.scenario.domain()) {
+        if self.pool.wants(&batch.reference) && batch.is_valid(&self.domain) {
             self.pool.insert(batch, Source::Spread);
         }
         self.offer(digest, moment);

@@ -11,11 +11,11 @@ mod incoming;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use aegis_consensus::{Engine, Input, Now, Output, Record};
+use aegis_consensus::{Engine, Input, Now, Output, Record, ViewChange};
 use aegis_store::StoreError;
 use aegis_types::{
-    AccountId, Batch, Canonical, Certificate, CommittedBlock, Hash, Header, Height, Keypair, Proposal,
-    ProposalBody, ValidatorId,
+    AccountId, Batch, Canonical, Certificate, CommittedBlock, Domain, Hash, Header, Height, Keypair,
+    Proposal, ProposalBody, ValidatorId,
 };
 
 use crate::sim::application::{Application, Effect};
@@ -42,8 +42,6 @@ const BLOCKS_PER_ANSWER: u64 = 16;
 const INBOX_MAX: usize = 4_096;
 /// Decided blocks that share one flush of the committed log.
 const BLOCKS_PER_FLUSH: usize = 4;
-/// The journal is rewritten with what still binds once it has grown by so much.
-const CHECKPOINT_BYTES: u64 = 40 * 1024;
 
 /// Work that arrived and is not handled yet.
 #[derive(Debug, Clone)]
@@ -67,6 +65,7 @@ pub struct Moment {
 pub struct Process {
     node: NodeIndex,
     scenario: Rc<Scenario>,
+    domain: Domain,
     keypair: Keypair,
     engine: Engine,
     application: Application,
@@ -107,6 +106,7 @@ impl Process {
         let mut process = Self {
             node,
             scenario: scenario.clone(),
+            domain: scenario.domain(),
             keypair,
             engine,
             application,
@@ -125,13 +125,15 @@ impl Process {
             poll_at: at,
             committed_at: at,
         };
+        // All are in the journal: the engine, told of the first, may vote for a block that names the last.
+        let digests: Vec<Hash> = batches.iter().map(|batch| batch.reference.digest).collect();
         for batch in batches {
-            let digest = batch.reference.digest;
             process.pool.insert(Rc::new(batch), Source::Spread);
-            // The journal has it already.
-            if let Some(batch) = process.pool.offer(&digest) {
-                process.input(Input::BatchAvailable(batch.reference), moment);
-            }
+        }
+        let offered: Vec<Rc<HeldBatch>> =
+            digests.iter().filter_map(|digest| process.pool.offer(digest)).collect();
+        for batch in offered {
+            process.input(Input::BatchAvailable(batch.reference), moment);
         }
         process
     }
@@ -173,7 +175,7 @@ impl Process {
         let expires_at_ms = crate::sim::clock::GENESIS_UNIX_MS + 50 * 60 * 1_000;
         let key = format!("own {}", Hash::of("aegis simulator own proposal", &body.encode()));
         let key = &key[..key.len().min(60)];
-        match Proposal::sign(body, expires_at_ms, key, &self.keypair, &self.scenario.domain()) {
+        match Proposal::sign(body, expires_at_ms, key, &self.keypair, &self.domain) {
             Ok(proposal) => {
                 self.observations.push(Observation::Submitted { proposal: proposal.id() });
                 self.mempool.push(proposal);
@@ -232,7 +234,7 @@ impl Process {
     /// # Errors
     /// When the disk fails: the process must end.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
-        let is_due = self.disk.journal.bytes_since_checkpoint() > CHECKPOINT_BYTES;
+        let is_due = self.disk.journal.bytes_since_checkpoint() > self.scenario.checkpoint_bytes;
         if self.is_dirty || !is_due {
             return Ok(());
         }
@@ -332,12 +334,10 @@ impl Process {
             Output::Persist(record) => {
                 self.disk.journal.append(&of_record(&record));
                 self.is_dirty = true;
-                if let Record::Prepared { vote, .. } | Record::Committing { vote, .. } = record {
-                    self.observations.push(Observation::Signed { node, vote: Box::new(vote) });
-                }
+                self.observe_promise(record);
             }
-            Output::Send { to, message } => self.send(&to, &Packet::Consensus(message.encode().into())),
-            Output::Broadcast(message) => self.broadcast(&Packet::Consensus(message.encode().into())),
+            Output::Send { to, message } => self.send(&to, &Packet::of(&message)),
+            Output::Broadcast(message) => self.broadcast(&Packet::of(&message)),
             Output::Committed { header, certificate } => {
                 self.pool.decide(&header);
                 self.committed_at = at;
@@ -369,6 +369,20 @@ impl Process {
             }
         }
         Vec::new()
+    }
+
+    fn observe_promise(&mut self, record: Record) {
+        let node = self.node;
+        let observation = match record {
+            Record::Prepared { header, vote } | Record::Committing { header, vote, .. } => {
+                let is_missing = |digest: &Hash| !self.pool.is_offered(digest);
+                let missing = header.batches.iter().filter(|batch| is_missing(&batch.digest)).count();
+                Observation::Signed { node, vote: Box::new(vote), parent: header.parent, missing }
+            }
+            Record::ViewChange(ViewChange { epoch, view, .. }) => Observation::Wished { node, epoch, view },
+            Record::NewView(proof) => Observation::Entered { node, proof: Rc::new(proof) },
+        };
+        self.observations.push(observation);
     }
 
     fn seal_batch(&mut self, moment: Moment) {

@@ -73,7 +73,8 @@ impl World {
             | FaultKind::Lateness
             | FaultKind::Skew
             | FaultKind::SetChange
-            | FaultKind::Byzantine => {}
+            | FaultKind::Byzantine
+            | FaultKind::Plot => {}
         }
     }
 

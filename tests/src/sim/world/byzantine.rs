@@ -9,6 +9,7 @@ use aegis_types::{CommittedBlock, Parameter};
 use super::{ACT_EVERY, Event, World};
 use crate::sim::actors::{Actor, ActorKey, Deed, Held, Stage};
 use crate::sim::clock::{MILLI, Micros};
+use crate::sim::encoded::EncodedMessage;
 use crate::sim::packet::Packet;
 use crate::sim::process::Process;
 use crate::sim::rng::Rng;
@@ -67,14 +68,14 @@ impl World {
         };
         let surroundings = Surroundings { node: from, scenario: &self.scenario, process };
         let (mut stage, actors) = host.stage(&surroundings);
-        let Packet::Consensus(bytes) = &packet else {
+        let Packet::Consensus(encoded) = &packet else {
             if actors.iter_mut().all(|actor| actor.lets_out(&mut stage, to, &packet)) {
                 self.route(from, to, packet, 0);
             }
             return;
         };
-        let Ok(message) = Message::decode(bytes) else { return };
-        let mut held: Vec<Held> = vec![(message, 0)];
+        let Ok(message) = encoded.message() else { return };
+        let mut held: Vec<Held> = vec![(Message::clone(message), 0)];
         for actor in actors {
             let before = std::mem::take(&mut held);
             for (message, delay) in before {
@@ -83,7 +84,7 @@ impl World {
             }
         }
         for (message, delay) in held {
-            self.route(from, to, Packet::Consensus(message.encode().into()), delay);
+            self.route(from, to, Packet::of(&message), delay);
         }
     }
 
@@ -91,9 +92,9 @@ impl World {
     pub(super) fn overhear(&mut self, node: NodeIndex, packet: &Packet) {
         let Some(host) = self.hosts.get_mut(&node) else { return };
         match packet {
-            Packet::Consensus(bytes) => {
-                if let Ok(message) = Message::decode(bytes) {
-                    host.actors.iter_mut().for_each(|actor| actor.overhear(&message));
+            Packet::Consensus(encoded) => {
+                if let Ok(message) = encoded.message() {
+                    host.actors.iter_mut().for_each(|actor| actor.overhear(message));
                 }
             }
             Packet::Blocks(blocks) => {
@@ -125,10 +126,10 @@ impl World {
         for deed in deeds {
             match deed {
                 Deed::Send(to, message) => {
-                    self.route(node, to.min(last), Packet::Consensus(message.encode().into()), 0);
+                    self.route(node, to.min(last), Packet::of(&message), 0);
                 }
                 Deed::SendBytes(to, bytes) => {
-                    self.route(node, to.min(last), Packet::Consensus(bytes.into()), 0)
+                    self.route(node, to.min(last), Packet::Consensus(Rc::new(EncodedMessage::new(bytes))), 0)
                 }
                 Deed::SendBlock(to, block) => {
                     self.route(node, to.min(last), Packet::Blocks([Rc::new(*block)].into()), 0);

@@ -5,10 +5,12 @@
 //! | `queue.rs` | what happens next |
 //! | `mod.rs` | deliver, work, flush, execute, send |
 //! | `byzantine.rs` | what actors do to their nodes' messages |
+//! | `adversity.rs` | what an adversary drops, and whom it strikes |
 //! | `breakage.rs` | crashes, pauses, partitions, failing disks, jumping clocks |
 //! | `phases.rs` | the end of the safety phase, and what the liveness phase waits for |
 //! | `watching.rs` | observations, invariants, counts |
 
+mod adversity;
 mod breakage;
 mod byzantine;
 mod phases;
@@ -20,9 +22,11 @@ use std::rc::Rc;
 
 use aegis_types::simulation;
 
+use super::adversary::{self, Adversary};
 use super::client::Client;
 use super::clock::{MILLI, Micros};
 use super::disk::Part;
+use super::encoded::EncodedMessage;
 use super::invariants::{self, Invariant, Observation};
 use super::network::Network;
 use super::node::Node;
@@ -55,6 +59,7 @@ struct World {
     client: Client,
     faults: Rng,
     hosts: BTreeMap<NodeIndex, Host>,
+    adversary: Option<Box<dyn Adversary>>,
     queue: Queue,
     at: Micros,
     goal: Option<Goal>,
@@ -66,8 +71,8 @@ struct World {
     violation: Option<Violation>,
     trace: Trace,
     counts: Counts,
-    /// The bytes that were last looked at when they left a node: a broadcast is one observation.
-    last_sent: Option<Rc<[u8]>>,
+    /// The message that was last looked at when they left a node: a broadcast is one observation.
+    last_sent: Option<Rc<EncodedMessage>>,
 }
 
 /// Runs a seed.
@@ -110,6 +115,7 @@ impl World {
             client: Client::new(scenario),
             faults: Rng::new(scenario.seed, "faults"),
             hosts: byzantine::hosts(scenario),
+            adversary: adversary::of(scenario),
             queue: Queue::default(),
             at: 0,
             goal: None,
@@ -211,6 +217,11 @@ impl World {
             }
             Event::Act { node } => self.act(node),
             Event::Fault(kind) => self.on_fault_due(kind),
+            Event::Strike { node } => {
+                if self.is_breaking() {
+                    self.crash(node);
+                }
+            }
             Event::Restart { node } => {
                 if self.nodes[node].process.is_none() && !self.nodes[node].is_gone {
                     self.restart(node);
@@ -341,6 +352,10 @@ impl World {
 
     fn route(&mut self, from: NodeIndex, to: NodeIndex, packet: Packet, held_back: Micros) {
         self.counts.note_sent(&packet);
+        if self.is_dropped(from, to, &packet) {
+            self.counts.lost += 1;
+            return;
+        }
         let [first, second] = self.network.route(from, to);
         if let Some(delay) = second {
             self.schedule(held_back + delay, Event::Deliver { from, to, packet: packet.clone() });

@@ -107,6 +107,8 @@ impl World {
                     .all(|node| goal.batches.iter().all(|digest| nodes[*node].has_ordered(digest)));
             if is_reached {
                 goal.is_recovered = true;
+                self.network.heal(self.scenario.healed_links);
+                self.network.come_near();
                 goal.progress = (lowest, self.at);
                 self.counts.recovery = self.at - goal.since;
                 self.counts.recovery_view_changes = goal.view_changes.iter().copied().max().unwrap_or(0);
@@ -145,6 +147,7 @@ impl World {
             let status = process.engine().status();
             let members = status.validators.len() as u64;
             let window = process.engine().window();
+            let committing = process.engine().committing();
             self.counts.votes_max = self.counts.votes_max.max(status.votes as u64);
             self.counts.kept_max = self.counts.kept_max.max(status.kept_messages as u64);
             self.watch(Observation::Measured {
@@ -153,8 +156,12 @@ impl World {
                 strangers: (self.nodes.len() as u64).saturating_sub(members),
                 window,
                 votes: status.votes as u64,
+                vote_sets: status.vote_sets as u64,
                 kept: status.kept_messages as u64,
             });
+            if let Some(height) = committing {
+                self.watch(Observation::ReadIndex { node, height });
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ pub enum Event {
     Act { node: NodeIndex },
     Fault(FaultKind),
     Restart { node: NodeIndex },
+    Strike { node: NodeIndex },
     Mend,
     SpeedUp,
     Check,

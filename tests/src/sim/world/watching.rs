@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use aegis_consensus::{Event as Milestone, Message};
+use aegis_consensus::Event as Milestone;
 
 use super::World;
 use crate::sim::application::Effect;
@@ -31,11 +31,11 @@ impl World {
 
     /// A message leaves a correct node.
     pub(super) fn watch_sent(&mut self, node: NodeIndex, packet: &Packet) {
-        let Packet::Consensus(bytes) = packet else { return };
-        let is_seen = self.last_sent.as_ref().is_some_and(|last| Rc::ptr_eq(last, bytes));
-        if !is_seen && let Ok(message) = Message::decode(bytes) {
-            self.last_sent = Some(bytes.clone());
-            self.watch(Observation::Sent { node, message: Rc::new(message) });
+        let Packet::Consensus(encoded) = packet else { return };
+        let is_seen = self.last_sent.as_ref().is_some_and(|last| Rc::ptr_eq(last, encoded));
+        if !is_seen && let Ok(message) = encoded.message() {
+            self.last_sent = Some(encoded.clone());
+            self.watch(Observation::Sent { node, message: message.clone() });
         }
     }
 
@@ -43,6 +43,7 @@ impl World {
         self.count(&observation);
         let (numbers, text) = of_observation(&observation);
         self.trace.add(self.at, &numbers, text);
+        self.consult(&observation);
         for invariant in &mut self.invariants {
             if let Err(detail) = invariant.observe(&observation)
                 && self.violation.is_none()
@@ -83,10 +84,13 @@ impl World {
             Observation::Submitted { .. }
             | Observation::Started { .. }
             | Observation::Signed { .. }
+            | Observation::Wished { .. }
+            | Observation::Entered { .. }
             | Observation::Sent { .. }
             | Observation::Decided { .. }
             | Observation::Heard { .. }
             | Observation::Measured { .. }
+            | Observation::ReadIndex { .. }
             | Observation::Diverged { .. }
             | Observation::Broken { .. } => {}
         }

@@ -1,0 +1,4 @@
+//! Searches for inputs that break the target `rest`.
+#![no_main]
+
+aegis_fuzz::search!("rest");

@@ -1,0 +1,410 @@
+//! Backup and restore of what a network has decided.
+//!
+//! # What is in a backup
+//! ```text
+//! BACKUP       what it is of: written last, so a backup without it is none
+//! genesis.toml
+//! clog/        the committed log
+//! snap/        the newest snapshot, when the log does not begin at the first block
+//! handovers    who may sign, when the log does not begin at the first block
+//! ```
+//! No key, no state store, which is derived, and no vote journal: a journal that is older than the votes cast since is worse
+//! than none.
+//!
+//! # Why copying files is sound
+//! The log is append-only and each record has its checksum. A copy that is read from front to back while the node writes is a
+//! prefix of the log, perhaps with a torn record at its end, which opening cuts off like after a crash. A finished snapshot is
+//! never changed; one that the node deletes meanwhile fails the copy. So no part of the node has to wait, and a backup
+//! can be made of a running node and of a stopped one. Before a backup counts it is opened and read in full.
+//!
+//! # What restoring believes
+//! Nothing but the genesis of the home. Every block is checked against the certificate of its epoch's validators, every
+//! validator set against the handover before, the snapshot against the root that a quorum certified; the state is computed
+//! anew. The restored node has lost its votes, and knows it.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aegis_config::StoreSection;
+use aegis_store::{CommittedLog, DataDir, KvStore, SegmentOptions, SledKv, Table};
+use aegis_types::{Canonical as _, CommittedBlock, Genesis, Handover, Height};
+use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::chain_check::{ChainCheck, ProvedSets, read_block};
+use super::check::Progress;
+use super::executor::Execution;
+use super::lost_votes::found_without_votes;
+use super::recovery::{open_state, start_over};
+use super::snapshot::piece_file::{self, sync_folder};
+use super::snapshot::shelf::{Shelf, make_folder, piece_path, read_manifest};
+use super::state;
+use super::state_sync::build::Build;
+use super::state_sync::chain::{self, Chain};
+use super::state_sync::fetch;
+use super::state_sync::settle::{Incoming, settle};
+use crate::home::Home;
+
+const MARK: &str = "BACKUP";
+const GENESIS: &str = "genesis.toml";
+const LOG: &str = "clog";
+const SNAPSHOTS: &str = "snap";
+const HANDOVERS: &str = "handovers";
+/// The version of the backup's layout.
+const VERSION: u32 = 1;
+/// The log may lose its oldest file while it is copied; so often it is begun again.
+const TRIES: usize = 3;
+/// Bytes copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// What a backup is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupMark {
+    /// Version of the layout.
+    pub version: u32,
+    /// The chain's name.
+    pub chain: String,
+    /// Hash of the genesis.
+    pub genesis: String,
+    /// The first block in it.
+    pub first_height: u64,
+    /// The last block in it.
+    pub last_height: u64,
+    /// The height of the snapshot in it, if there is one.
+    pub snapshot_height: Option<u64>,
+}
+
+/// Where handovers come from, given the epoch that is asked for: a page of them, encoded, none at the end.
+pub type HandoverSource<'a> = &'a mut dyn FnMut(u64) -> anyhow::Result<Vec<Vec<u8>>>;
+
+/// Makes a backup of a home in a folder that is empty or absent. A node may run on the home.
+///
+/// # Errors
+/// When the folder is in use, there is nothing to back up, or what was copied does not hold.
+pub fn backup(
+    home: &Home,
+    genesis: &Genesis,
+    to: &Path,
+    handovers: HandoverSource<'_>,
+    progress: Progress<'_>,
+) -> anyhow::Result<BackupMark> {
+    make_folder(to).with_context(|| to.display().to_string())?;
+    ensure!(fs::read_dir(to)?.next().is_none(), "{} is not empty; name another folder", to.display());
+    let data = home.data_path();
+    let mut snapshot = None;
+    for remaining in (0..TRIES).rev() {
+        match copy_all(&data, to) {
+            Ok(copied) => {
+                snapshot = copied;
+                break;
+            }
+            Err(error) if remaining > 0 && is_gone(&error) => {
+                for folder in [LOG, SNAPSHOTS] {
+                    remove(&to.join(folder))?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let log = CommittedLog::open(&to.join(LOG), SegmentOptions::default())?;
+    let (Some(first), Some(last)) = (log.first(), log.last()) else {
+        bail!("{} holds no block yet", data.display());
+    };
+    if first > Height(1) {
+        let Some(height) = snapshot.filter(|height| height.next() >= first && *height <= last) else {
+            bail!(
+                "this node has no block before {first} and no snapshot that reaches there, so a backup of it could not be \
+                 restored; wait for the next snapshot (store.snapshot_blocks), or back up an archive node"
+            );
+        };
+        write_handovers(genesis, &to.join(HANDOVERS), handovers)?;
+        check_snapshot(genesis, to, height)?;
+    }
+    let mut chain = ChainCheck::new(genesis, first);
+    let reader = log.reader();
+    let total = last.0.saturating_sub(first.0).saturating_add(1);
+    for height in first.0..=last.0 {
+        let checked = read_block(&reader, Height(height)).and_then(|block| chain.next(&block));
+        checked.with_context(|| format!("block {height} of the backup does not hold"))?;
+        progress(height.saturating_sub(first.0).saturating_add(1), total);
+    }
+    fs::copy(home.genesis_path(), to.join(GENESIS)).context("the genesis file cannot be copied")?;
+    let mark = BackupMark {
+        version: VERSION,
+        chain: genesis.chain.to_string(),
+        genesis: genesis.hash().to_string(),
+        first_height: first.0,
+        last_height: last.0,
+        snapshot_height: snapshot.map(|height| height.0),
+    };
+    write_mark(to, &mark)?;
+    Ok(mark)
+}
+
+fn copy_all(data: &Path, to: &Path) -> anyhow::Result<Option<Height>> {
+    copy_folder(&data.join(LOG), &to.join(LOG), |name| name.ends_with(".seg"))?;
+    let snapshots = data.join(SNAPSHOTS);
+    let newest = match fs::read_dir(&snapshots) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+        Ok(entries) => {
+            let heights =
+                entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+            heights.max()
+        }
+    };
+    if let Some(height) = newest {
+        let name = height.to_string();
+        make_folder(&to.join(SNAPSHOTS))?;
+        copy_folder(&snapshots.join(&name), &to.join(SNAPSHOTS).join(&name), |_| true)?;
+    }
+    Ok(newest.map(Height))
+}
+
+fn copy_folder(from: &Path, to: &Path, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    make_folder(to)?;
+    let mut names: Vec<String> = fs::read_dir(from)
+        .with_context(|| from.display().to_string())?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| is_wanted(name))
+        .collect();
+    names.sort();
+    for name in names {
+        let copied = copy_file(&from.join(&name), &to.join(&name));
+        copied.with_context(|| from.join(&name).display().to_string())?;
+    }
+    sync_folder(to)?;
+    Ok(())
+}
+
+/// Copies a file from front to back: of one that is being appended to, the copy is a prefix.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return to.sync_all();
+        }
+        to.write_all(buffer.get(..read).unwrap_or_default())?;
+    }
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
+    })
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write_handovers(genesis: &Genesis, path: &Path, source: HandoverSource<'_>) -> anyhow::Result<()> {
+    let mut chain = Chain::open(path.to_path_buf(), genesis)?;
+    loop {
+        let page = source(chain.epoch().0)?;
+        if page.is_empty() {
+            return Ok(File::open(path)?.sync_all()?);
+        }
+        for encoding in page {
+            chain.push(&Handover::decode(&encoding)?)??;
+        }
+    }
+}
+
+fn check_snapshot(genesis: &Genesis, backup: &Path, height: Height) -> anyhow::Result<()> {
+    let folder = backup.join(SNAPSHOTS).join(height.to_string());
+    let manifest = read_manifest(&folder)?;
+    manifest.verify(proved(genesis, &backup.join(HANDOVERS))?.sets(), &genesis.domain())?;
+    for piece in manifest.pieces() {
+        fetch::check(&manifest, piece, &piece_file::read(&piece_path(&folder, piece))?)?;
+    }
+    Ok(())
+}
+
+fn proved(genesis: &Genesis, handovers: &Path) -> anyhow::Result<ProvedSets> {
+    let mut sets = ProvedSets::new(genesis);
+    if handovers.exists() {
+        chain::for_each(handovers, |handover| sets.accept(&handover))?;
+    }
+    Ok(sets)
+}
+
+fn write_mark(folder: &Path, mark: &BackupMark) -> anyhow::Result<()> {
+    let mut file = File::create(folder.join(MARK))?;
+    file.write_all(serde_json::to_string_pretty(mark)?.as_bytes())?;
+    file.sync_all()?;
+    sync_folder(folder)?;
+    Ok(())
+}
+
+/// What a backup is of.
+///
+/// # Errors
+/// When the folder holds no finished backup of a known version.
+pub fn read_mark(backup: &Path) -> anyhow::Result<BackupMark> {
+    let path = backup.join(MARK);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("{} is no finished backup: {}", backup.display(), path.display()))?;
+    let mark: BackupMark = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    ensure!(mark.version == VERSION, "the backup has version {}, this program knows {VERSION}", mark.version);
+    Ok(mark)
+}
+
+/// Restores a backup into a home whose data folder is empty or absent. The node then has no votes.
+///
+/// # Errors
+/// When the home has data, or anything in the backup does not follow from the home's genesis.
+pub fn restore(
+    home: &Home,
+    genesis: &Genesis,
+    from: &Path,
+    store: &StoreSection,
+    progress: Progress<'_>,
+) -> anyhow::Result<Height> {
+    let mark = read_mark(from)?;
+    ensure!(
+        mark.genesis == genesis.hash().to_string(),
+        "the backup is of the chain `{}` with genesis {}, this home's genesis is {}",
+        mark.chain,
+        mark.genesis,
+        genesis.hash()
+    );
+    let data_dir = DataDir::open(&home.data_path())?;
+    for folder in [data_dir.journal_dir(), data_dir.log_dir(), data_dir.kv_dir()] {
+        ensure!(
+            fs::read_dir(&folder)?.next().is_none(),
+            "{} is not empty; move the home's data folder aside first",
+            folder.display()
+        );
+    }
+    // First of all: whatever becomes of the rest, this home never votes as if it knew its votes.
+    let journal_segments = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
+    found_without_votes(home, &data_dir, journal_segments)?;
+    let source = copy_to_read(&data_dir, from)?;
+    let restored = fill(genesis, &data_dir, from, &source, store, progress);
+    remove(&source)?;
+    if restored.is_err() {
+        // Half of it would be taken for a node that is behind.
+        for folder in [data_dir.log_dir(), data_dir.kv_dir()] {
+            remove(&folder)?;
+        }
+    }
+    restored
+}
+
+/// Opening a log may write to it; a backup stays as it is.
+fn copy_to_read(data_dir: &DataDir, from: &Path) -> anyhow::Result<PathBuf> {
+    let source = data_dir.path().join("restoring");
+    remove(&source)?;
+    copy_folder(&from.join(LOG), &source, |name| name.ends_with(".seg"))?;
+    Ok(source)
+}
+
+fn fill(
+    genesis: &Genesis,
+    data_dir: &DataDir,
+    from: &Path,
+    source: &Path,
+    store: &StoreSection,
+    progress: Progress<'_>,
+) -> anyhow::Result<Height> {
+    let options = SegmentOptions { segment_bytes: store.log_segment.bytes() };
+    let source = CommittedLog::open(source, options)?;
+    let (Some(first), Some(last)) = (source.first(), source.last()) else {
+        bail!("the backup holds no block")
+    };
+    let (mut execution, mut log) = if first == Height(1) {
+        let kv: Arc<dyn KvStore> = Arc::new(SledKv::open(&data_dir.kv_dir(), store.cache.bytes())?);
+        (start_over(&kv, genesis)?, CommittedLog::open(&data_dir.log_dir(), options)?)
+    } else {
+        from_snapshot(genesis, data_dir, from, store)?
+    };
+    let mut sets = proved(genesis, &from.join(HANDOVERS))?;
+    let reader = source.reader();
+    let begin = execution.standing.executed.height.next();
+    ensure!(begin >= first, "the backup has no block {begin}");
+    let total = last.0.saturating_sub(begin.0).saturating_add(1);
+    for height in begin.0..=last.0 {
+        restore_block(&mut sets, &mut execution, &mut log, read_block(&reader, Height(height)))
+            .with_context(|| format!("block {height} of the backup does not hold"))?;
+        if height % FLUSH_BLOCKS == 0 {
+            log.flush()?;
+        }
+        progress(height.saturating_sub(begin.0).saturating_add(1), total);
+    }
+    log.flush()?;
+    execution.kv.flush()?;
+    Ok(last)
+}
+
+/// Blocks that share a flush.
+const FLUSH_BLOCKS: u64 = 256;
+
+/// Verifies a block, and the state that it certifies, and executes it.
+fn restore_block(
+    sets: &mut ProvedSets,
+    execution: &mut Execution,
+    log: &mut CommittedLog,
+    block: anyhow::Result<CommittedBlock>,
+) -> anyhow::Result<()> {
+    let block = block?;
+    if execution.standing.epoch.validators.epoch() > sets.epoch() {
+        sets.follow(execution.kv.as_ref())?;
+    }
+    sets.verify(&block)?;
+    let named = block.header.executed;
+    if let Some(root) = execution.kv.get(Table::Index, &state::root_key(named.height))? {
+        ensure!(
+            root == named.state_root.0,
+            "the state after block {} is not the certified one",
+            named.height
+        );
+    }
+    log.append(block.header.height, &block.encode())?;
+    execution.execute(&block)?;
+    Ok(())
+}
+
+/// Builds state and log from the backup's snapshot, as a node does that has fetched it from others.
+fn from_snapshot(
+    genesis: &Genesis,
+    data_dir: &DataDir,
+    from: &Path,
+    store: &StoreSection,
+) -> anyhow::Result<(Execution, CommittedLog)> {
+    let mark = read_mark(from)?;
+    let height = mark.snapshot_height.context("the backup has neither the first blocks nor a snapshot")?;
+    check_snapshot(genesis, from, Height(height)).context("the backup's snapshot does not hold")?;
+    let shelf = Shelf::open(data_dir.path().join(SNAPSHOTS))?;
+    let incoming = Incoming::new(shelf.incoming());
+    remove(incoming.folder())?;
+    make_folder(incoming.folder())?;
+    copy_folder(&from.join(SNAPSHOTS).join(height.to_string()), &incoming.pieces(), |_| true)?;
+    copy_file(&from.join(HANDOVERS), &incoming.handovers())?;
+    let manifest = read_manifest(&incoming.pieces())?;
+    let (progress, _) = watch::channel(None);
+    let build = Build {
+        incoming: &incoming,
+        genesis,
+        manifest: &manifest,
+        cache_bytes: store.cache.bytes(),
+        log_segment_bytes: store.log_segment.bytes(),
+        progress: &progress,
+    };
+    build.run()?;
+    settle(data_dir, &shelf)?;
+    let log =
+        CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
+    let state = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
+    Ok((state.execution, log))
+}
