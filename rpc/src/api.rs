@@ -16,6 +16,7 @@ pub mod page;
 pub mod peer;
 pub mod proof;
 pub mod proposal;
+pub mod report_body;
 pub mod status;
 pub mod submit;
 pub mod validators;
@@ -36,6 +37,7 @@ pub use proof::{Handovers, KvProof};
 pub use proposal::{
     CastVote, HistoryEntry, Outcome, ProposalDetail, ProposalFilter, ProposalState, ProposalSummary, Tally,
 };
+pub use report_body::{MetricsEvidenceJson, MetricsReportJson, SampledVotesJson};
 pub use status::{Mempool, Role, SnapshotPhase, SnapshotProgress, Status, Syncing};
 pub use submit::{Payload, Submission, SubmissionState, Submit, SubmitJson, VoteRequest, Wait};
 pub use validators::{PendingValidator, ValidatorInfo, Validators};
