@@ -21,6 +21,7 @@
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
 //! | `check`, `chain_check`, `backup`, `compact` | what an operator does with a data folder |
 //! | `restart` | starting the parts again within the process |
+//! | `metrics` | what the node measures of itself and its peers, and tells about it |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
@@ -47,6 +48,7 @@ mod journal;
 mod logging;
 pub mod lost_votes;
 mod mempool;
+mod metrics;
 mod prune;
 mod reactions;
 mod read_index;

@@ -11,6 +11,7 @@ pub mod encoded;
 pub mod error;
 pub mod health;
 pub mod kv;
+pub mod metrics;
 pub mod node_api;
 pub mod page;
 pub mod peer;
@@ -21,6 +22,7 @@ pub mod status;
 pub mod submit;
 pub mod validators;
 pub mod watch;
+pub mod weights;
 
 pub use agreed::{EvidenceInfo, ParameterInfo};
 pub use block::{BlockDetail, BlockProposal, CertificateInfo, HeaderInfo, Signer};
@@ -30,6 +32,10 @@ pub use encoded::EncodedBytes;
 pub use error::{ApiError, ErrorCode};
 pub use health::{Health, NetworkStatus, Readiness};
 pub use kv::{CertifiedAt, KvEntry};
+pub use metrics::{
+    ConsciousnessMetrics, GlobalState, IntegrationMetrics, NetworkMetrics, NodeMetrics, ObserverMetrics,
+    ObserverQuantile, Quality, ReportInfo,
+};
 pub use node_api::{NodeApi, WatchStream};
 pub use page::{Page, PageRequest};
 pub use peer::{Direction, Peer};
@@ -42,3 +48,7 @@ pub use status::{Mempool, Role, SnapshotPhase, SnapshotProgress, Status, Syncing
 pub use submit::{Payload, Submission, SubmissionState, Submit, SubmitJson, VoteRequest, Wait};
 pub use validators::{PendingValidator, ValidatorInfo, Validators};
 pub use watch::{BlockEvent, Change, KvEvent, ProposalEvent, Topic, WatchEvent, WatchRequest};
+pub use weights::{
+    EpochRange, LevelInfo, PolicyInfo, TradeInfo, WeightExplanation, WeightMember, WeightTerms, Weights,
+    WeightsExplained,
+};

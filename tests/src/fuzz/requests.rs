@@ -134,6 +134,11 @@ pub fn rest_seeds() -> Vec<Vec<u8>> {
         "blocks/18446744073709551615",
         "blocks/-1",
         "watch?topics=blocks,kv&from_height=3&key_prefix=a",
+        "metrics/node",
+        "metrics/network?liars=0.1",
+        "metrics/network?liars=NaN",
+        "weights",
+        "weights/3",
     ]
     .map(|path| format!("GET /v1/{path}\n"))
     .to_vec();
@@ -217,11 +222,14 @@ mod tests {
         let operations = [
             "block",
             "evidence",
+            "explain_weights",
             "handovers",
             "kv_get",
             "kv_list",
             "kv_proof",
+            "network_metrics",
             "network_status",
+            "node_metrics",
             "parameters",
             "peers",
             "proposal",
@@ -233,12 +241,14 @@ mod tests {
             "validators",
             "vote",
             "watch",
+            "weights",
         ];
         assert_eq!(
             reached(run_rest, rest_seeds()),
             operations.into_iter().filter(|name| *name != "watch").collect::<Vec<_>>()
         );
-        let of_grpc = operations.into_iter().filter(|name| *name != "telemetry");
+        let rest_only = ["explain_weights", "network_metrics", "node_metrics", "telemetry", "weights"];
+        let of_grpc = operations.into_iter().filter(|name| !rest_only.contains(name));
         assert_eq!(reached(run_grpc, grpc_seeds()), of_grpc.collect::<Vec<_>>());
     }
 }
