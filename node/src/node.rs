@@ -19,7 +19,7 @@
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
-//! | `check`, `chain_check`, `backup`, `compact` | what an operator does with a data folder |
+//! | `check`, `chain_check`, `backup`, `compact`, `replay` | what an operator does with a data folder |
 //! | `restart` | starting the parts again within the process |
 //! | `metrics` | what the node measures of itself and its peers, and tells about it |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
@@ -57,6 +57,7 @@ mod recovery;
 mod regain;
 mod remembered;
 mod repair;
+pub mod replay;
 mod restart;
 mod serve;
 pub mod settings;

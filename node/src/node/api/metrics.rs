@@ -232,7 +232,7 @@ mod tests {
         let mut sample = ObserverSample::new(Hash([1; 32]));
         for number in 0..observers {
             let values = ReportedValues {
-                phi: (number < with_phi).then_some(Micro::new(number * 1_000)),
+                phi: (number < with_phi).then_some(Micro::new(number * 200)),
                 stability: Some(Micro::ONE),
                 ..ReportedValues::default()
             };
@@ -258,7 +258,7 @@ mod tests {
         let shown = observer_metrics(&sample(11, 11), 0.0).unwrap();
         assert_eq!((shown.population, shown.sample), (11, 11));
         let median = shown.quantiles.iter().find(|found| found.value == "phi" && found.rank == 0.5).unwrap();
-        assert_eq!((median.estimate, median.lower, median.upper), (0.005, Some(0.005), Some(0.005)));
+        assert_eq!((median.estimate, median.lower, median.upper), (0.001, Some(0.001), Some(0.001)));
         assert!(shown.quantiles.iter().all(|found| found.value != "divergence"), "nobody has one");
     }
 
