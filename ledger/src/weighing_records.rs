@@ -98,7 +98,7 @@ pub(crate) struct WeightsRecord {
 
 impl SampleRecord {
     pub(crate) fn to_sample(&self, key: &[u8]) -> Result<Sample, LedgerError> {
-        let block = |record: &BlockRecord| Ok::<(Height, Hash), LedgerError>(record.block(key)?);
+        let block = |record: &BlockRecord| record.block(key);
         Ok(Sample { blocks: self.blocks.iter().map(block).collect::<Result<_, _>>()? })
     }
 }

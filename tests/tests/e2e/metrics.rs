@@ -70,16 +70,20 @@ async fn every_node_sees_the_values_of_all_within_two_periods_and_an_observer_is
     assert_eq!((observers.population, observers.sample), (1, 1));
     assert!(seen.nodes.iter().any(|node| node.role == Role::Observer));
 
-    let whole = wait_network(&cluster, 0, PATIENCE, |metrics| {
-        let global = metrics.global_state;
-        global.system_health == Some(1.0)
-            && global.collective_awareness == Some(1.0)
-            && global.network_coherence.is_some()
-    })
-    .await;
+    let whole =
+        wait_network(&cluster, 0, PATIENCE, |metrics| {
+            let global = metrics.global_state;
+            global.system_health == Some(1.0)
+                && global.collective_awareness == Some(1.0)
+                && global.network_coherence.is_some()
+                && metrics.nodes.iter().take(4).all(|node| {
+                    node.consciousness_metrics.consciousness_level.is_some_and(|level| level > 0.0)
+                })
+        })
+        .await;
     for node in whole.nodes.iter().take(4) {
         let values = node.consciousness_metrics;
-        assert!(values.consciousness_level.is_some_and(|level| level > 0.0), "{node:?}");
+        assert!(values.coherence.is_some(), "{node:?}");
         assert!(values.phi.is_none(), "phi needs minutes: {node:?}");
         assert!(node.report.as_ref().unwrap().commit_latency_us.is_some(), "{node:?}");
     }

@@ -87,7 +87,7 @@ impl Recompute {
             return Err(Failure::new(format!("no measured weights of epoch {from} or later are on record"))
                 .help("`aegis weights` says which epochs are"));
         }
-        global.output().document(&recomputed, |recomputed| text(recomputed))?;
+        global.output().document(&recomputed, text)?;
         let wrong: Vec<u64> =
             recomputed.iter().filter(|one| !one.is_confirmed).map(|one| one.epoch).collect();
         if wrong.is_empty() {

@@ -24,6 +24,9 @@ const RANKS: [f64; 3] = [0.1, 0.5, 0.9];
 /// Probability that the bounds of a quantile fail.
 const DELTA: f64 = 0.05;
 
+/// A value in a report.
+type ReportedValue = fn(&Report) -> Option<Micro>;
+
 impl Api {
     /// This node's statistics. Cheap: they are computed elsewhere, now and then.
     pub(super) fn own_metrics(&self) -> IntegrationMetrics {
@@ -103,7 +106,7 @@ fn observer_metrics(observers: &ObserverSample, liars: f64) -> Option<ObserverMe
         return None;
     }
     let population = observers.population();
-    let values: [(&str, fn(&Report) -> Option<Micro>); 3] = [
+    let values: [(&str, ReportedValue); 3] = [
         ("phi", |report| report.values.phi),
         ("stability", |report| report.values.stability),
         ("divergence", |report| report.values.divergence),

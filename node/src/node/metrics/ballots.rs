@@ -49,8 +49,10 @@ pub struct Ballots {
     set: ValidatorSet,
     heights: BTreeMap<Height, Ballot>,
     newest: Height,
-    /// Whose Prepares came before the decision, by height, and how often for each position.
+    /// Whose Prepares came before the decision, at the newest heights.
     in_time: VecDeque<MemberBits>,
+    /// Who was heard to commit, at the newest settled heights.
+    committers: VecDeque<MemberBits>,
     synchrony: SynchronyWindow,
     /// Time from proposal to decision, of the newest heights.
     latencies: VecDeque<u32>,
@@ -70,6 +72,7 @@ impl Ballots {
             heights: BTreeMap::new(),
             newest,
             in_time: VecDeque::new(),
+            committers: VecDeque::new(),
             synchrony: SynchronyWindow::default(),
             latencies: VecDeque::new(),
             unread_latencies: Vec::new(),
@@ -97,11 +100,11 @@ impl Ballots {
     /// A block was proposed, by its leader's own message.
     pub fn proposed(&mut self, vote: &Vote, at_us: u64) {
         let is_own = vote.validator == self.me;
-        if let Some((_, ballot)) = self.ballot(vote) {
-            if ballot.proposed.is_none_or(|(digest, _)| digest != vote.content.digest) {
-                ballot.proposed = Some((vote.content.digest, at_us));
-                ballot.is_own = is_own;
-            }
+        if let Some((_, ballot)) = self.ballot(vote)
+            && ballot.proposed.is_none_or(|(digest, _)| digest != vote.content.digest)
+        {
+            ballot.proposed = Some((vote.content.digest, at_us));
+            ballot.is_own = is_own;
         }
         self.voted(vote, at_us);
     }
@@ -157,7 +160,7 @@ impl Ballots {
                 self.unread_latencies.push(latency);
             }
         }
-        self.note_synchrony(Height(content.height.0.saturating_sub(SETTLED_AFTER)));
+        self.settle(Height(content.height.0.saturating_sub(SETTLED_AFTER)));
         while self.heights.len() > HEIGHTS_MAX {
             self.heights.pop_first();
         }
@@ -179,8 +182,12 @@ impl Ballots {
         Some((position, self.heights.entry(content.height).or_default()))
     }
 
-    fn note_synchrony(&mut self, height: Height) {
+    /// Looks at a height whose votes have come, if they come at all.
+    fn settle(&mut self, height: Height) {
         let Some(ballot) = self.heights.get(&height) else { return };
+        let Some((decided, _)) = ballot.decided else { return };
+        let committers = ballot.commits.iter().filter(|(_, voted)| **voted == decided);
+        push(&mut self.committers, committers.map(|(position, _)| *position).collect(), SYNCHRONY_HEIGHTS);
         let before = self.heights.get(&height.previous()).and_then(|ballot| ballot.decided);
         let (Some((digest, at)), Some((_, before))) = (ballot.decided, before) else { return };
         let arrivals: Vec<VoteArrival> = self
@@ -220,16 +227,13 @@ impl Ballots {
         (0..self.set.len()).map(share).collect()
     }
 
-    /// The share of the decided heights at which a member was heard to commit, leaving out the newest, whose votes may still
-    /// come; nothing before any is decided.
+    /// The share of the last 600 heights at which a member was heard to commit, leaving out the newest, whose votes may still
+    /// come; nothing before any is settled.
     pub fn participation(&self, position: usize) -> Option<Micro> {
-        let settled = self.settled();
-        let (mut voted, mut all) = (0_u128, 0_u128);
-        for (ballot, digest) in settled {
-            all += 1;
-            voted += u128::from(ballot.commits.get(&position) == Some(&digest));
-        }
-        (all > 0).then(|| Micro::of(voted, all))
+        let all = self.committers.len();
+        let voted = self.committers.iter().filter(|voters| voters.contains(position)).count();
+        let wide = |count: usize| u128::try_from(count).unwrap_or(u128::MAX);
+        (all > 0).then(|| Micro::of(wide(voted), wide(all)))
     }
 
     /// The members that were heard to commit at one of the newest heights.
@@ -239,11 +243,6 @@ impl Ballots {
         (0..self.set.len())
             .filter(|position| newest.iter().any(|ballot| ballot.commits.contains_key(position)))
             .collect()
-    }
-
-    fn settled(&self) -> impl Iterator<Item = (&Ballot, Hash)> {
-        let last = Height(self.newest.0.saturating_sub(SETTLED_AFTER));
-        self.heights.range(..=last).filter_map(|(_, ballot)| Some((ballot, ballot.decided?.0)))
     }
 
     /// Round synchrony; nothing before the first heights.

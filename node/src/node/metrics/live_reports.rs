@@ -30,6 +30,8 @@ pub struct LiveReports {
 #[derive(Debug)]
 struct Held {
     epoch: Epoch,
+    /// The epoch's members; empty before the first look.
+    ids: Vec<ValidatorId>,
     members: BTreeMap<ValidatorId, VecDeque<Kept>>,
     observers: ObserverSample,
     contradicted: BTreeSet<ValidatorId>,
@@ -66,6 +68,7 @@ impl LiveReports {
     pub fn new(me: ValidatorId, epoch: Epoch, beacon: Hash) -> Self {
         let held = Held {
             epoch,
+            ids: Vec::new(),
             members: BTreeMap::new(),
             observers: ObserverSample::new(beacon),
             contradicted: BTreeSet::new(),
@@ -81,6 +84,12 @@ impl LiveReports {
             held.observers = ObserverSample::new(setting.beacon);
             // Their values stay until they expire, so that views do not blink at the end of an epoch.
             held.members.retain(|member, _| setting.set.contains(member));
+        }
+        let is_current =
+            |held: &Held| held.ids.iter().eq(setting.set.members().iter().map(|member| &member.validator));
+        if !is_current(&held) {
+            held.ids = setting.set.members().iter().map(|member| member.validator).collect();
+            held.members.values_mut().flatten().for_each(|kept| kept.has_current_rows = false);
         }
         held
     }
@@ -131,7 +140,7 @@ impl LiveReports {
         if reports.len() >= REPORTS_PER_MEMBER {
             reports.pop_front();
         }
-        reports.push_back(Kept { signed, at_us: setting.now_us });
+        reports.push_back(Kept { signed, at_us: setting.now_us, has_current_rows: true });
     }
 
     /// Pairs two reports as evidence; none when the reporter is accused already in this epoch.
@@ -286,6 +295,11 @@ mod tests {
         let second = set(1);
         assert_eq!(live.members(setting(&second, NOW)).len(), 2);
         assert_eq!(live.observers(setting(&second, NOW)).population(), 0);
+        let rows =
+            |set| live.members(setting(set, NOW)).values().filter(|kept| kept.has_current_rows).count();
+        assert_eq!(rows(&second), 2, "the same members");
+        let third = ValidatorSet::new(Epoch(2), set(2).members()[1..].to_vec()).unwrap();
+        assert_eq!(rows(&third), 0, "one has left, so positions have moved");
         let late = NOW + REPORT_EXPIRY_SECONDS * SECOND_US + 1;
         assert_eq!(live.covered_weight(setting(&second, late)), Weight(0));
     }

@@ -31,6 +31,8 @@ pub struct Kept {
     pub signed: SignedReport,
     /// On this node's clock, in microseconds.
     pub at_us: u64,
+    /// Whether its rows are about the members of the current epoch, in their order.
+    pub has_current_rows: bool,
 }
 
 /// The reports with the lowest tickets.
@@ -69,7 +71,10 @@ impl ObserverSample {
         if !self.draws(&reporter) {
             return;
         }
-        self.by_ticket.insert((ticket(&self.beacon, &reporter), reporter), Kept { signed, at_us });
+        self.by_ticket.insert(
+            (ticket(&self.beacon, &reporter), reporter),
+            Kept { signed, at_us, has_current_rows: false },
+        );
         if self.by_ticket.len() > self.most {
             self.by_ticket.pop_last();
         }

@@ -32,7 +32,7 @@ pub async fn publish_reports(node: Arc<NodeContext>) {
 fn is_turn(node: &NodeContext, period: u64) -> bool {
     let me = node.node_key.validator_id();
     node.in_setting(|setting| {
-        setting.set.contains(&me) || (period % OBSERVER_PERIODS == 0 && node.live.is_drawn(setting))
+        setting.set.contains(&me) || (period.is_multiple_of(OBSERVER_PERIODS) && node.live.is_drawn(setting))
     })
 }
 

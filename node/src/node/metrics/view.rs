@@ -51,7 +51,7 @@ impl NetworkLook {
     pub fn new(set: ValidatorSet, reports: BTreeMap<ValidatorId, Kept>, seen: Seen) -> Self {
         let report = |validator: &ValidatorId| reports.get(validator).map(|kept| &kept.signed.report);
         let weights: Vec<Weight> = set.members().iter().map(|member| member.weight).collect();
-        let rows = set.members().iter().map(|member| current_row(report(&member.validator)?, &set));
+        let rows = set.members().iter().map(|member| current_row(reports.get(&member.validator)?, set.len()));
         let rows: Vec<Option<Vec<u32>>> = rows.collect();
         let attested_by = rows.iter().flatten().count();
         let reporting = rows.iter().zip(&weights).filter(|(row, _)| row.is_some());
@@ -98,9 +98,10 @@ impl NetworkLook {
     }
 }
 
-/// The row of a report about the current members; none of an earlier epoch's report.
-fn current_row(report: &Report, set: &ValidatorSet) -> Option<Vec<u32>> {
-    (report.epoch == set.epoch() && report.rtt_us.len() == set.len()).then(|| report.rtt_us.clone())
+/// The row of a report about the current members; none where it is about others.
+fn current_row(kept: &Kept, members: usize) -> Option<Vec<u32>> {
+    let row = &kept.signed.report.rtt_us;
+    (kept.has_current_rows && row.len() == members).then(|| row.clone())
 }
 
 fn levels<'a>(
@@ -205,7 +206,14 @@ mod tests {
             values,
             covered_weight: Weight(if byte == 3 { 2 } else { 4 }),
         };
-        (id(byte), Kept { signed: SignedReport { report, signature: Signature([0; 64]) }, at_us: 0 })
+        (
+            id(byte),
+            Kept {
+                signed: SignedReport { report, signature: Signature([0; 64]) },
+                at_us: 0,
+                has_current_rows: true,
+            },
+        )
     }
 
     fn reports() -> BTreeMap<ValidatorId, Kept> {
