@@ -51,7 +51,15 @@ struct FileForm {
     time: TimeForm,
     validators: Vec<ValidatorForm>,
     #[serde(default)]
-    parameters: BTreeMap<String, u64>,
+    parameters: BTreeMap<String, ValueForm>,
+}
+
+/// A parameter's value: a number, or a word where the parameter has some.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ValueForm {
+    Number(u64),
+    Text(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,7 +126,8 @@ impl GenesisFile {
             GenesisFormat::Toml => {
                 let body = toml::to_string(&form).unwrap_or_default();
                 let explain = |(parameter, value): (Parameter, u64)| {
-                    format!("# {} = {value}: {}\n", parameter, parameter.description())
+                    let value = parameter.value_text(value);
+                    format!("# {parameter} = {value}: {}\n", parameter.description())
                 };
                 let all: String = self.genesis.parameters.all().map(explain).collect();
                 format!(
@@ -150,7 +159,7 @@ impl FileForm {
             parameters: genesis
                 .parameters
                 .changed()
-                .map(|(parameter, value)| (parameter.name().to_owned(), value))
+                .map(|(parameter, value)| (parameter.name().to_owned(), ValueForm::of(parameter, value)))
                 .collect(),
         }
     }
@@ -174,7 +183,11 @@ impl FileForm {
         }
         let mut parameters = Parameters::default();
         for (name, value) in self.parameters {
-            parameters.set(name.parse().map_err(text)?, value).map_err(text)?;
+            let value = match value {
+                ValueForm::Number(number) => number.to_string(),
+                ValueForm::Text(word) => word,
+            };
+            parameters.set_text(&name, &value).map_err(text)?;
         }
         let genesis = Genesis {
             chain: self.chain_id,
@@ -182,7 +195,15 @@ impl FileForm {
             validators: ValidatorSet::new(Epoch::ZERO, members).map_err(text)?,
             parameters,
         };
+        genesis.check().map_err(text)?;
         Ok(GenesisFile { genesis, names })
+    }
+}
+
+impl ValueForm {
+    fn of(parameter: Parameter, value: u64) -> Self {
+        let text = parameter.value_text(value);
+        if text == value.to_string() { Self::Number(value) } else { Self::Text(text) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use aegis_config::{ConfigError, GenesisFile, GenesisFormat};
-use aegis_types::{Keypair, Parameter, Weight};
+use aegis_types::{FaultTolerance, Keypair, Parameter, Weight, WeightsMode};
 
 fn id(seed: u8) -> String {
     Keypair::from_seed(&[seed; 32]).validator_id().to_string()
@@ -85,4 +85,27 @@ fn what_cannot_be_is_refused_in_words() {
 fn the_format_follows_the_file_name() {
     assert_eq!(GenesisFormat::of(Path::new("a/genesis.json")), GenesisFormat::Json);
     assert_eq!(GenesisFormat::of(Path::new("a/genesis.toml")), GenesisFormat::Toml);
+}
+
+#[test]
+fn choices_stand_as_words_and_must_fit_the_validators() {
+    let with = |parameters: &str| parse(&(toml_text("") + parameters));
+    let file =
+        with("weights_mode = \"measured\"\nfault_tolerance = \"fast\"\nclean_epochs = 3\n").expect("valid");
+    assert_eq!(file.genesis.parameters.weights_mode(), WeightsMode::Measured);
+    assert_eq!(file.genesis.parameters.fault_tolerance(), FaultTolerance::Fast);
+    for format in [GenesisFormat::Toml, GenesisFormat::Json] {
+        let text = file.to_text(format);
+        assert!(text.contains("\"measured\"") && text.contains("\"fast\""), "{text}");
+        assert_eq!(GenesisFile::parse(Path::new("genesis"), &text, format).expect("valid"), file);
+    }
+    for (parameters, reason) in [
+        ("fault_tolerance = 1\n", "needs at least 4 members and there are 2"),
+        ("core_size = 3\n", "needs at least 4 members"),
+        ("weights_mode = \"fair\"\n", "`fixed`, `measured`, `equal`"),
+        ("weights_mode = 2\n", "`fixed`, `measured`, `equal`"),
+    ] {
+        let error = with(parameters).expect_err(reason).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
 }

@@ -1,6 +1,9 @@
 //! Who leads a view.
 //!
-//! Smooth weighted round-robin (the scheme of nginx's upstream balancing): at each step every member's credit grows by its
+//! A validator set may name its leaders, best first; then they lead in this order, round and round, from view 0 of the epoch
+//! on. They hold more than `f` together, so a correct one is among them, and every view is led by another than the one before.
+//!
+//! A set that names none is led by all: smooth weighted round-robin (the scheme of nginx's upstream balancing): at each step every member's credit grows by its
 //! weight, the richest leads and pays the total. Members lead in proportion to their weights, well mixed. The epoch turns
 //! the start, and nobody leads twice in a row, so a view change always changes the leader.
 
@@ -18,6 +21,9 @@ pub struct LeaderSchedule {
 impl LeaderSchedule {
     /// The schedule of a set in its epoch.
     pub fn new(set: &ValidatorSet) -> Self {
+        if set.leaders().len() > 0 {
+            return Self { leaders: set.leaders().collect() };
+        }
         let total = i128::from(set.total().0);
         let mut credits: Vec<(ValidatorId, i128, i128)> =
             set.members().iter().map(|member| (member.validator, i128::from(member.weight.0), 0)).collect();
@@ -111,6 +117,17 @@ mod tests {
         let first: std::collections::BTreeSet<_> =
             (0..4).map(|epoch| LeaderSchedule::new(&set(epoch, &[1; 4])).leader(View(0))).collect();
         assert_eq!(first.len(), 4);
+    }
+
+    #[test]
+    fn named_leaders_lead_in_their_order_from_the_first_view_of_every_epoch() {
+        for epoch in [0, 7] {
+            let named = [6, 2, 5].map(|id| ValidatorId([id; 32]));
+            let set = set(epoch, &[1; 6]).with_leaders(&named).unwrap();
+            let schedule = LeaderSchedule::new(&set);
+            let led: Vec<_> = (0..7).map(|view| schedule.leader(View(view)).0[0]).collect();
+            assert_eq!(led, [6, 2, 5, 6, 2, 5, 6]);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that orders it. It refuses only what will be rejected for as long as that matters to the client; a comparison of
 //! versions or a vote on a proposal that is still under way is left to the log.
 
-use aegis_types::{Parameter, Proposal, ProposalBody, ValidatorId};
+use aegis_types::{AccountId, Parameter, Proposal, ProposalBody, SampledVotes, ValidatorId, WeightsMode};
 
 use crate::error::LedgerError;
 use crate::evidence::{check_signatures, check_standing};
@@ -12,6 +12,7 @@ use crate::keys;
 use crate::ledger::Ledger;
 use crate::outcome::{Admission, RejectCode};
 use crate::records::{CountRecord, FirstResultRecord, HeadRecord, VotedRecord};
+use crate::reports::{ReportSetting, check_report_evidence, read_sample};
 use crate::state::{StateReader, read, read_required};
 use crate::voted::VoteStatus;
 use crate::voting::open_votes_of_account_max;
@@ -79,7 +80,64 @@ impl Ledger {
                     Ok(()) => Admission::Fresh,
                 })
             }
+            ProposalBody::MetricsReport { report, sampled } => {
+                self.check_report(state, proposal.account, report, sampled)
+            }
+            ProposalBody::MetricsEvidence { first, second } => {
+                self.check_report_evidence(state, first, second)
+            }
         }
+    }
+
+    fn check_report(
+        &self,
+        state: &dyn StateReader,
+        account: AccountId,
+        report: &[u8],
+        sampled: &[SampledVotes],
+    ) -> Result<Admission, LedgerError> {
+        if self.parameters().weights_mode() == WeightsMode::Fixed {
+            return Ok(refused(RejectCode::NotMeasured));
+        }
+        let (reporter, validators) = (ValidatorId(account.0), self.validators());
+        if !validators.contains(&reporter) {
+            return Ok(refused(RejectCode::NotAValidator));
+        }
+        let Some(sample) = read_sample(state)? else { return Ok(refused(RejectCode::ReportTooEarly)) };
+        if state.get(&keys::report(&reporter))?.is_some() {
+            return Ok(refused(RejectCode::ReportKnown));
+        }
+        let (domain, height) = (self.setting().domain, self.height());
+        let setting = ReportSetting { domain, validators, height, sample: &sample };
+        Ok(match setting.check_form(account, report, sampled) {
+            Ok(signed) if setting.check_signatures(&signed, sampled) => Admission::Fresh,
+            Ok(_) => refused(RejectCode::ReportInvalid),
+            Err(code) => refused(code),
+        })
+    }
+
+    fn check_report_evidence(
+        &self,
+        state: &dyn StateReader,
+        first: &[u8],
+        second: &[u8],
+    ) -> Result<Admission, LedgerError> {
+        let setting = self.setting();
+        if self.parameters().weights_mode() == WeightsMode::Fixed {
+            return Ok(refused(RejectCode::NotMeasured));
+        }
+        let (evidence, epoch) =
+            match check_report_evidence(first, second, setting.validators, setting.previous) {
+                Ok(found) => found,
+                Err(code) => return Ok(refused(code)),
+            };
+        if state.get(&keys::report_offence(epoch, &evidence.reporter()))?.is_some() {
+            return Ok(refused(RejectCode::EvidenceKnown));
+        }
+        Ok(match evidence.verify(setting.domain) {
+            Ok(()) => Admission::Fresh,
+            Err(_) => refused(RejectCode::EvidenceInvalid),
+        })
     }
 
     fn check_room(&self, state: &dyn StateReader, proposal: &Proposal) -> Result<Admission, LedgerError> {

@@ -1,5 +1,6 @@
 //! What applying a block yields.
 
+use aegis_metrics::weights::Fallback;
 use aegis_types::{
     AccountId, Epoch, Hash, Height, Kind, Parameter, Parameters, ProposalId, ValidatorId, ValidatorSet,
     Weight,
@@ -111,6 +112,27 @@ pub enum LedgerEvent {
         validator: ValidatorId,
         /// The epoch of the offence.
         epoch: Epoch,
+    },
+    /// A validator's measurements of the epoch were agreed.
+    ReportRecorded {
+        /// Whose.
+        validator: ValidatorId,
+        /// Of which epoch.
+        epoch: Epoch,
+    },
+    /// Proof that a validator reported two things went on record.
+    ReportsContradicted {
+        /// The validator.
+        validator: ValidatorId,
+        /// The epoch of the reports.
+        epoch: Epoch,
+    },
+    /// The weight rule was applied to the agreed measurements.
+    WeightsComputed {
+        /// The epoch that the weights are for.
+        epoch: Epoch,
+        /// Why they are equal instead of the rule's.
+        fallback: Option<Fallback>,
     },
     /// The next epoch has other validators or weights than this one.
     ValidatorsChanged {

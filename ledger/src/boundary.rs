@@ -1,7 +1,8 @@
 //! The end of an epoch: which validators, weights and parameters the next one has.
 //!
-//! Executing the closing block computes them. Weights come from the genesis and from `validator.add`; a rule that derives
-//! them from agreed measurements belongs here, in [`next_members`], and nowhere else.
+//! Executing the closing block computes them. While the parameter `weights_mode` of the epoch to come is `fixed`, weights
+//! come from the genesis and from `validator.add`, by the rule below. Otherwise the rule says who is a member, and the
+//! module `weighing` what each weighs and who leads.
 //!
 //! # The rule
 //! 1. Take the current members with all voted changes. They were checked when each passed, so they are a valid set; were they
@@ -9,10 +10,13 @@
 //! 2. Offenders leave. When the set would be invalid without all of them, each leaves, in order of id, that can while the
 //!    set stays valid. An offender that stays is not tried again: a vote can still remove it.
 //! 3. Pending changes and offenders are cleared.
+//!
+//! Under measured weights a set is valid as soon as it has members, so all changes hold and all offenders leave, unless nobody
+//! would be left.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_types::{Canonical, Member, ValidatorId, ValidatorSet, Weight};
+use aegis_types::{Canonical, Member, ValidatorId, ValidatorSet, Weight, WeightsMode};
 
 use crate::applied::{LedgerEvent, NextEpoch};
 use crate::enact::pending_changes;
@@ -71,15 +75,41 @@ impl Execution<'_> {
         for validator in changes.keys() {
             self.state.delete(keys::pending(validator));
         }
-        let members = next_members(current, &changes, &offenders);
-        let validators = ValidatorSet::new(current.epoch().next(), members)
-            .map_err(|error| LedgerError::damaged(keys::VALIDATORS_CURRENT, error.to_string()))?;
+        let validators = match self.agreed.next().weights_mode() {
+            WeightsMode::Fixed => None,
+            WeightsMode::Measured | WeightsMode::Equal => self.weigh_members(&changes, &offenders)?,
+        };
+        let validators = match validators {
+            Some(validators) => validators,
+            None => {
+                let members = next_members(current, &changes, &offenders);
+                ValidatorSet::new(current.epoch().next(), members)
+                    .map_err(|error| LedgerError::damaged(keys::VALIDATORS_CURRENT, error.to_string()))?
+            }
+        };
+        if self.is_measured() {
+            self.forget_reports()?;
+        }
         self.state.put(keys::VALIDATORS_NEXT.to_vec(), validators.encode());
         self.head.closing = true;
         if validators.members() != current.members() {
             self.events.push(LedgerEvent::ValidatorsChanged { validators: validators.clone() });
         }
         Ok(NextEpoch { validators, parameters: self.agreed.next() })
+    }
+
+    fn weigh_members(
+        &mut self,
+        changes: &BTreeMap<ValidatorId, Option<Weight>>,
+        offenders: &BTreeSet<ValidatorId>,
+    ) -> Result<Option<ValidatorSet>, LedgerError> {
+        let changed: BTreeSet<ValidatorId> = changed_members(self.setting.validators, changes)
+            .into_iter()
+            .map(|member| member.validator)
+            .collect();
+        let left: BTreeSet<ValidatorId> = changed.difference(offenders).copied().collect();
+        let members = if left.is_empty() { changed } else { left };
+        self.weigh(&members, offenders)
     }
 
     fn take_offenders(&mut self) -> Result<BTreeSet<ValidatorId>, LedgerError> {

@@ -1,13 +1,14 @@
 //! Carrying out what has passed: decisions, parameters and changes of the validator set.
 //!
 //! Parameters that only the ledger reads take effect with the next block. Those that agreement reads (windows, timeouts,
-//! the epoch's length) wait for the next epoch, as all validators must switch at the same height; so do validators. Each
+//! the epoch's length, how weights come about) wait for the next epoch, as all validators must switch at the same height; so do validators. Each
 //! change of the set is checked together with those that already wait: the set that results, offenders still in it, must be
 //! valid. So at the epoch's end the voted changes are always valid together.
 
 use std::collections::BTreeMap;
 
-use aegis_types::{Parameter, ProposalBody, ProposalId, ValidatorId, ValidatorSet, Weight};
+use aegis_metrics::weights::rule::BASE;
+use aegis_types::{Parameter, ProposalBody, ProposalId, ValidatorId, ValidatorSet, Weight, WeightsMode};
 use prost::Message;
 
 use crate::applied::{LedgerEvent, TakesEffect};
@@ -25,11 +26,16 @@ pub(crate) const fn takes_effect(parameter: Parameter) -> TakesEffect {
         Parameter::IdempotencyRetentionMs
         | Parameter::OpenVotesMax
         | Parameter::ProposalLifetimeMaxMs
-        | Parameter::VotingPeriodMs => TakesEffect::NextBlock,
-        Parameter::ClockDriftMaxMs
+        | Parameter::VotingPeriodMs
+        | Parameter::WeightsHistoryEpochs => TakesEffect::NextBlock,
+        Parameter::CleanEpochs
+        | Parameter::ClockDriftMaxMs
+        | Parameter::CoreSize
         | Parameter::EpochLengthMs
+        | Parameter::FaultTolerance
         | Parameter::IdleIntervalMs
         | Parameter::ViewTimeoutMs
+        | Parameter::WeightsMode
         | Parameter::Window => TakesEffect::NextEpoch,
     }
 }
@@ -65,7 +71,9 @@ impl Execution<'_> {
             | ProposalBody::KvDelete { .. }
             | ProposalBody::KvCas { .. }
             | ProposalBody::ProposalVote { .. }
-            | ProposalBody::Evidence { .. } => Ok(Ok(())),
+            | ProposalBody::Evidence { .. }
+            | ProposalBody::MetricsReport { .. }
+            | ProposalBody::MetricsEvidence { .. } => Ok(Ok(())),
         }
     }
 
@@ -75,6 +83,13 @@ impl Execution<'_> {
             return Ok(Err(RejectCode::InvalidParameter));
         };
         let value = changed.get(parameter);
+        if matches!(parameter, Parameter::CoreSize | Parameter::FaultTolerance) {
+            let mut next = self.agreed.next();
+            let members = changed_members(self.setting.validators, &pending_changes(&self.state)?).len();
+            if next.set(parameter, value).and_then(|()| next.check_weight_policy(members)).is_err() {
+                return Ok(Err(RejectCode::InvalidParameter));
+            }
+        }
         let takes_effect = takes_effect(parameter);
         match takes_effect {
             TakesEffect::NextBlock => self.agreed.in_force = changed,
@@ -129,7 +144,14 @@ impl Execution<'_> {
 
     fn check_changes(&self, changes: &BTreeMap<ValidatorId, Option<Weight>>) -> Result<(), RejectCode> {
         let current = self.setting.validators;
-        ValidatorSet::new(current.epoch().next(), changed_members(current, changes))
+        let mut members = changed_members(current, changes);
+        if self.agreed.next().weights_mode() != WeightsMode::Fixed {
+            // Who is a member is all that counts: the rule gives the weights.
+            for member in &mut members {
+                member.weight = BASE;
+            }
+        }
+        ValidatorSet::new(current.epoch().next(), members)
             .map(|_| ())
             .map_err(|_| RejectCode::InvalidValidatorSet)
     }

@@ -15,8 +15,8 @@ use crate::outcome::{Outcome, RejectCode};
 use crate::records::EvidenceRecord;
 use crate::state::{StateReader, after, decode, next_in};
 
-/// How many pieces of evidence have their signatures checked in a block: anybody can forge some, and each costs two checks.
-const CHECKS_PER_BLOCK: u32 = 64;
+/// How many pieces of evidence of either kind have their signatures checked in a block: anybody can forge some, and each costs two checks.
+pub(crate) const CHECKS_PER_BLOCK: u32 = 64;
 
 /// How long evidence stays on record, in agreed time: 30 days.
 const KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;

@@ -1,7 +1,8 @@
 //! A block in execution: the state so far, and the order in which a block's parts take effect.
 
 use aegis_types::{
-    Batch, Domain, Header, Height, Parameter, Parameters, Proposal, ProposalBody, ProposalId, ValidatorSet,
+    Batch, Domain, Hash, Header, Height, Parameter, Parameters, Proposal, ProposalBody, ProposalId,
+    ValidatorSet,
 };
 use prost::Message;
 
@@ -82,14 +83,15 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Executes the payload: what is due first, then each proposal in order.
-    pub(crate) fn run(&mut self, batches: &[Batch]) -> Result<Vec<Receipt>, LedgerError> {
+    /// Executes the payload of the block with this header digest: what is due first, then each proposal in order.
+    pub(crate) fn run(&mut self, digest: Hash, batches: &[Batch]) -> Result<Vec<Receipt>, LedgerError> {
         let count = batches.iter().fold(0_usize, |sum, batch| sum.saturating_add(batch.proposals.len()));
         self.recount_stale()?;
         self.lapse_due()?;
         self.forget_closed()?;
         self.forget_evidence()?;
         self.forget_results(count)?;
+        self.note_block(digest)?;
         let mut receipts = Vec::with_capacity(count);
         for (position, proposal) in (0_u32..).zip(batches.iter().flat_map(|batch| &batch.proposals)) {
             receipts.push(self.execute(proposal, position)?);
@@ -162,6 +164,12 @@ impl<'a> Execution<'a> {
                 self.cast_vote(ordered.proposal.account, proposal, *approve)
             }
             ProposalBody::Evidence { first, second } => self.record_evidence(ordered.id, first, second),
+            ProposalBody::MetricsReport { report, sampled } => {
+                self.record_report(ordered.proposal.account, report, sampled)
+            }
+            ProposalBody::MetricsEvidence { first, second } => {
+                self.record_report_evidence(ordered.id, first, second)
+            }
         }
     }
 }

@@ -22,6 +22,12 @@
 //! | `o` | !height, !position | all of them, the last opened first (numbers with their bits inverted) |
 //! | `n` | account | how many of an account's are open |
 //! | `c` | 1 if passed, 0 if not; time of closing; proposal | closed ones, the oldest first |
+//! | `m` `c` or `n` | | what the current or next epoch with measurements begins with |
+//! | `m` `h` | height modulo [`RECENT_BLOCKS`] | the digest of a recent block of an epoch with measurements |
+//! | `m` `t` | | the current epoch's sampled heights |
+//! | `m` `r` | validator | its report of the current epoch |
+//! | `m` `o` | epoch, validator | proof that it reported two things |
+//! | `m` `w` | epoch | measured weights and what they came from |
 
 use aegis_types::{AccountId, Epoch, Height, KvRecord, ProposalId, ValidatorId};
 
@@ -53,6 +59,37 @@ pub(crate) const OPENINGS: &[u8] = b"o";
 pub(crate) const CLOSED_NOT_PASSED: &[u8] = b"c\x00";
 /// Closed votes that passed.
 pub(crate) const CLOSED_PASSED: &[u8] = b"c\x01";
+/// What the current epoch with measurements began with.
+pub(crate) const STANDING_CURRENT: &[u8] = b"mc";
+/// What the next one begins with, between a closing block and its handover.
+pub(crate) const STANDING_NEXT: &[u8] = b"mn";
+/// The current epoch's sample.
+pub(crate) const SAMPLE: &[u8] = b"mt";
+/// The current epoch's reports.
+pub(crate) const REPORTS: &[u8] = b"mr";
+/// Contradictory reports.
+pub(crate) const REPORT_OFFENCES: &[u8] = b"mo";
+/// Measured weights by epoch.
+pub(crate) const WEIGHTS: &[u8] = b"mw";
+
+/// How many recent blocks have their digests kept: a sample is drawn from the last 1,000.
+pub(crate) const RECENT_BLOCKS: u64 = 1_024;
+
+pub(crate) fn recent_block(height: Height) -> Vec<u8> {
+    join(b"mh", &[&(height.0 % RECENT_BLOCKS).to_be_bytes()])
+}
+
+pub(crate) fn report(validator: &ValidatorId) -> Vec<u8> {
+    join(REPORTS, &[&validator.0])
+}
+
+pub(crate) fn report_offence(epoch: Epoch, validator: &ValidatorId) -> Vec<u8> {
+    join(REPORT_OFFENCES, &[&epoch.0.to_be_bytes(), &validator.0])
+}
+
+pub(crate) fn weights(epoch: Epoch) -> Vec<u8> {
+    join(WEIGHTS, &[&epoch.0.to_be_bytes()])
+}
 
 pub(crate) fn pending(validator: &ValidatorId) -> Vec<u8> {
     join(PENDING, &[&validator.0])

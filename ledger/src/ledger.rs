@@ -2,7 +2,7 @@
 
 use aegis_types::{
     BlockKind, Canonical, CommittedBlock, Domain, Epoch, Genesis, Hash, Header, Height, Parameters,
-    StateProof, Subtree, ValidatorSet,
+    StateProof, Subtree, ValidatorSet, WeightsMode,
 };
 use prost::Message;
 
@@ -16,6 +16,7 @@ use crate::records::{AgreedParameters, HeadRecord, ParametersRecord};
 use crate::state::{Change, StateReader, after, read_required};
 use crate::tree::StateTree;
 use crate::undo::StateUndo;
+use crate::weighing::{first_standing, hand_over_standing};
 
 /// The replicated application between two blocks.
 ///
@@ -47,11 +48,16 @@ impl Ledger {
         };
         let agreed = AgreedParameters { in_force: genesis.parameters.clone(), ..AgreedParameters::default() };
         let entry = |key: &[u8], value: Vec<u8>| Change { key: key.to_vec(), value: Some(value) };
-        let changes = vec![
+        let mut changes = vec![
             entry(keys::HEAD, head.encode_to_vec()),
             entry(keys::PARAMETERS, agreed.to_record().encode_to_vec()),
             entry(keys::VALIDATORS_CURRENT, genesis.validators.encode()),
         ];
+        if genesis.parameters.weights_mode() != WeightsMode::Fixed {
+            let standing = first_standing(&genesis.validators, &genesis.parameters);
+            changes.push(entry(keys::STANDING_CURRENT, standing.encode_to_vec()));
+            changes.sort_by(|a, b| a.key.cmp(&b.key));
+        }
         let mut tree = StateTree::new();
         tree.update(&changes);
         let validators = genesis.validators.clone();
@@ -213,7 +219,7 @@ impl Ledger {
     ) -> Result<Applied, LedgerError> {
         let header = &block.header;
         let mut execution = Execution::begin(self.setting(), state, &self.head, &self.agreed, header);
-        let receipts = execution.run(&block.batches)?;
+        let receipts = execution.run(header.digest(), &block.batches)?;
         let next_epoch = match header.kind {
             BlockKind::Closing => Some(execution.close_epoch()?),
             BlockKind::Normal | BlockKind::Handover { .. } => None,
@@ -264,6 +270,7 @@ impl Ledger {
         writes.put(keys::VALIDATORS_PREVIOUS.to_vec(), self.validators.encode());
         writes.put(keys::VALIDATORS_CURRENT.to_vec(), next.encode());
         writes.delete(keys::VALIDATORS_NEXT.to_vec());
+        hand_over_standing(&mut writes, header.height)?;
         let changes = writes.into_changes();
         self.tree.update(&changes);
         self.head = head;

@@ -41,9 +41,10 @@
 //!   meant for people only, such as the reason of a rejection, is not part of the state.
 //! - **Versions do not recur.** No key ever has the same version twice.
 //! - **Weights are the epoch's.** A vote is decided by the weights of the epoch of the block that decides it.
+//! - **Measured weights follow from agreed state alone**, and what they came from is kept: see the module `weighing`.
 //! - **Everything is bounded**, save the key-value state itself: open votes (`open_votes_max`, a tenth of it per account), votes
 //!   per proposal (the set's size), closed votes and evidence (30 days; those that did not pass also by number), first results
-//!   (`idempotency_retention_ms`).
+//!   (`idempotency_retention_ms`), reports (one per validator and epoch), weights on record (`weights_history_epochs`).
 //!
 //! Nobody's proposal can make the ledger panic. What [`Ledger::apply`] trusts is that consensus committed the block: that its
 //! proposals decode and are signed, and that batches belong to the header.
@@ -64,12 +65,17 @@ mod outcome;
 mod overlay;
 pub mod query;
 mod records;
+mod reports;
+mod sampling;
 mod state;
 mod tally;
 mod tree;
 mod undo;
 mod voted;
 mod voting;
+mod weighing;
+mod weighing_records;
+pub mod weights;
 
 pub use applied::{Applied, LedgerEvent, NextEpoch, TakesEffect};
 pub use error::{LedgerError, StateError};

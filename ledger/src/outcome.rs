@@ -48,11 +48,19 @@ pub enum RejectCode {
     EvidenceKnown,
     /// The block has as much evidence as one block may check.
     EvidenceBusy,
+    /// Weights are fixed: reports are not taken.
+    NotMeasured,
+    /// The heights on which to report are not drawn yet.
+    ReportTooEarly,
+    /// The report is of another epoch or account, malformed, or a signature in it is wrong.
+    ReportInvalid,
+    /// The validator has reported in this epoch.
+    ReportKnown,
 }
 
 impl RejectCode {
     /// All codes; an `actual` version stands at 0.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Expired,
         Self::ExpiryTooFar,
         Self::NotFound,
@@ -70,6 +78,10 @@ impl RejectCode {
         Self::EvidenceInvalid,
         Self::EvidenceKnown,
         Self::EvidenceBusy,
+        Self::NotMeasured,
+        Self::ReportTooEarly,
+        Self::ReportInvalid,
+        Self::ReportKnown,
     ];
 
     /// The stable name, for programs.
@@ -92,15 +104,19 @@ impl RejectCode {
             Self::EvidenceInvalid => "evidence-invalid",
             Self::EvidenceKnown => "evidence-known",
             Self::EvidenceBusy => "evidence-busy",
+            Self::NotMeasured => "not-measured",
+            Self::ReportTooEarly => "report-too-early",
+            Self::ReportInvalid => "report-invalid",
+            Self::ReportKnown => "report-known",
         }
     }
 
     /// Whether the rejection is remembered as the first result under the idempotency key.
     ///
     /// The others leave no trace, and the key may be used again: an expired envelope can never take effect, one that
-    /// expires too late may do so when its time has come, and busy ones may be tried again.
+    /// expires too late or reports too early may do so when its time has come, and busy ones may be tried again.
     pub const fn is_remembered(self) -> bool {
-        !matches!(self, Self::Expired | Self::ExpiryTooFar | Self::EvidenceBusy)
+        !matches!(self, Self::Expired | Self::ExpiryTooFar | Self::EvidenceBusy | Self::ReportTooEarly)
     }
 
     /// The number in state records. Never reuse one.
@@ -123,6 +139,10 @@ impl RejectCode {
             Self::EvidenceInvalid => 15,
             Self::EvidenceKnown => 16,
             Self::EvidenceBusy => 17,
+            Self::NotMeasured => 18,
+            Self::ReportTooEarly => 19,
+            Self::ReportInvalid => 20,
+            Self::ReportKnown => 21,
         }
     }
 
@@ -175,6 +195,16 @@ impl fmt::Display for RejectCode {
             }
             Self::EvidenceKnown => "evidence against this validator is already on record for the epoch",
             Self::EvidenceBusy => "the block checked as much evidence as one block may; submit it again",
+            Self::NotMeasured => {
+                "weights are fixed in this epoch, so nothing is reported; set the parameter weights_mode to `measured` first"
+            }
+            Self::ReportTooEarly => {
+                "the heights on which to report are drawn when two thirds of the epoch have passed; submit it then"
+            }
+            Self::ReportInvalid => {
+                "the report must be of the current epoch, signed by the validator that submits it, and speak of sampled heights with the Commits of a quorum"
+            }
+            Self::ReportKnown => "the validator's report of this epoch is on record already; report again in the next",
         })
     }
 }
@@ -291,6 +321,6 @@ mod tests {
             assert_eq!(RejectCode::from_number(code.number(), 0), Some(code));
         }
         assert_eq!(RejectCode::from_number(4, 9), Some(RejectCode::VersionMismatch { actual: 9 }));
-        assert_eq!(RejectCode::from_number(18, 0), None);
+        assert_eq!(RejectCode::from_number(22, 0), None);
     }
 }

@@ -362,6 +362,8 @@ fn body_bytes(body: &ProposalBody) -> usize {
         ProposalBody::ValidatorAdd { .. }
         | ProposalBody::ValidatorRemove { .. }
         | ProposalBody::ProposalVote { .. }
-        | ProposalBody::Evidence { .. } => size_of::<Weight>(),
+        | ProposalBody::Evidence { .. }
+        | ProposalBody::MetricsReport { .. }
+        | ProposalBody::MetricsEvidence { .. } => size_of::<Weight>(),
     }
 }

@@ -7,23 +7,6 @@ use aegis_types::{TypesError, ValidatorId};
 /// state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetricsError {
-    /// No weights other than equal ones keep `t` members below a third.
-    #[error(
-        "a fault tolerance of {tolerance} needs at least {needed} members and there are {members}; lower \
-         `fault_tolerance` or add members"
-    )]
-    TooFewMembers { members: usize, tolerance: u32, needed: u64 },
-    /// A core outside `2t + 1..=n`.
-    #[error(
-        "a core of {core} is not possible; with fault tolerance {tolerance} and {members} members use {smallest} to \
-         {members}"
-    )]
-    BadCore { core: u32, tolerance: u32, members: usize, smallest: u64 },
-    /// A name that is no fault tolerance.
-    #[error(
-        "`{text}` is no fault tolerance; use `safe`, `fast` or a number of members from 1 on, such as `2`"
-    )]
-    BadTolerance { text: String },
     /// A row whose length is not the number of members.
     #[error(
         "a row has {actual} entries and there are {expected} members; build it from the epoch's validator set"

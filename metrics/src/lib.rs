@@ -11,7 +11,7 @@
 //! - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -  | to_micro - - - - - - - - - - - - - - - - - -
 //!                                                                v
 //! Report, signed --> agreed by the log --> ObservationMatrix --> coherence, level      integers, the same on every
-//! commit certificates -------------------> ParticipationWindow ----^   |               node, for `ledger`
+//! sampled Commits, agreed ----------------> Participation ----------^   |               node, for `ledger`
 //!                                                                      v
 //!                                              WeightInput::outcome: core, cap, weights, explanation
 //! ```
@@ -76,6 +76,6 @@ pub const METRICS_PROTO: &str = include_str!("../proto/aegis/v1/metrics.proto");
 pub use error::MetricsError;
 pub use matrix::ObservationMatrix;
 pub use micro::Micro;
-pub use participation::{CertificateRecord, ParticipationWindow};
+pub use participation::{Participation, Witness};
 pub use reports::{Report, ReportEvidence, SignedReport};
 pub use weights::{Candidate, FaultTolerance, Trade, WeightInput, WeightOutcome, WeightPolicy};

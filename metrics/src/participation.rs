@@ -1,84 +1,85 @@
-//! Participation: how often a member's vote stands in agreed commit certificates.
+//! Participation: at which share of heights a member's vote stood in the commit certificates of the others.
 //!
-//! `P_j` is the share of recent heights whose certificate contains `j`'s vote, taken for each proposer apart, then
-//! the lower median over proposers: a proposer that leaves out votes of others moves only its own share, and fewer
-//! than half of the proposers cannot move the median beyond an honest one's. Nobody reports anything, so there is
-//! nothing to lie about.
+//! The certificate that a node keeps of a block is its own choice among the votes, so no certificate is agreed. Instead a
+//! few heights of each epoch are drawn when nobody can choose any more whether to vote there, and each reporter says
+//! whose Commits it received at them and shows its own Commit. `P_ij` is the share of the heights that `i` speaks of at
+//! which it names `j` and `j` has shown its Commit; `P_j` is the weighted lower median of it over reporters.
+//! - **Presence cannot be faked** for a member that did not vote: only it can make the Commit that counts.
+//! - **Omission by a minority changes nothing**: while liars hold less than half of the reporting weight, `P_j` lies
+//!   between what two honest reporters saw.
+//! - **A node that was away says nothing**, rather than that everybody else was: it speaks of the heights only whose
+//!   certificate it holds.
 //!
-//! The certificates must be *extended* and agreed: all nodes must feed the same voters, votes beyond the quorum
-//! included, or slow but correct members are never seen.
+//! # Why not whole certificates
+//! With all signatures in each report, ten heights would be all that fits, and a hundred members would put 7 MB and 100,000
+//! signature checks into an epoch. For nothing: a liar can copy what others have shown, so a signature proves that
+//! a member voted, never when it reached whom. Each vote is shown once, by the member that cast it; a certificate is a
+//! bit per member.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use aegis_types::{Height, ValidatorId};
+use aegis_types::{Height, MemberBits, Weight};
 
-use crate::median::lower_median;
+use crate::median::weighted_lower_median;
 use crate::micro::Micro;
 
-/// Heights that participation looks back on. Shorter windows turn single lost packets into lost eligibility.
-pub const PARTICIPATION_HEIGHTS: usize = 1_000;
+/// Heights that the sample is drawn from: the last of the epoch. Older ones say little of a member today.
+pub const PARTICIPATION_HEIGHTS: u64 = 1_000;
 
-/// A member in none of this many last certificates is recently absent and is skipped as a leader. Short, since an
-/// absent leader costs a view timeout; not so short that one slow proposer's certificates decide it.
-pub const ABSENCE_HEIGHTS: usize = 20;
+/// A member without participation at this many last heights of the sample is recently absent and does not lead. Few,
+/// since an absent leader costs a view timeout; not so few that a restart decides it.
+pub const ABSENCE_HEIGHTS: usize = 8;
 
-/// One agreed commit certificate, as far as participation needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateRecord {
-    /// The block's height.
-    pub height: Height,
-    /// Who proposed the block.
-    pub proposer: ValidatorId,
-    /// Whose votes the certificate contains.
-    pub voters: BTreeSet<ValidatorId>,
+/// What one reporter says and shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Witness {
+    /// Its position in the validator set.
+    pub position: usize,
+    /// Its weight.
+    pub weight: Weight,
+    /// Whose Commits it received, at each sampled height whose certificate it holds.
+    pub received: BTreeMap<Height, MemberBits>,
+    /// The sampled heights at which it showed its own Commit.
+    pub shown: BTreeSet<Height>,
 }
 
-/// The certificates of the last [`PARTICIPATION_HEIGHTS`] heights.
+/// What all reporters of an epoch say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ParticipationWindow {
-    records: VecDeque<CertificateRecord>,
+pub struct Participation {
+    witnesses: Vec<Witness>,
+    shown: BTreeMap<usize, BTreeSet<Height>>,
 }
 
-impl ParticipationWindow {
-    /// Adds the certificate of the next height and forgets the oldest beyond the window. A height that does not rise
-    /// is ignored.
-    pub fn push(&mut self, record: CertificateRecord) {
-        if self.records.back().is_some_and(|last| last.height >= record.height) {
-            return;
-        }
-        if self.records.len() >= PARTICIPATION_HEIGHTS {
-            self.records.pop_front();
-        }
-        self.records.push_back(record);
+impl Participation {
+    /// Takes the reporters' words; of two with one position the last one's shown votes count.
+    pub fn new(witnesses: Vec<Witness>) -> Self {
+        let shown = witnesses.iter().map(|witness| (witness.position, witness.shown.clone())).collect();
+        Self { witnesses, shown }
     }
 
-    /// The certificates in the window, oldest first.
-    pub fn records(&self) -> impl Iterator<Item = &CertificateRecord> {
-        self.records.iter()
+    /// `P_j` of the member at a position over these heights; 0 when nobody speaks of any.
+    pub fn share(&self, position: usize, heights: &[Height]) -> Micro {
+        let shares = self.witnesses.iter().filter_map(|witness| {
+            let spoken_of = heights.iter().filter_map(|height| Some((height, witness.received.get(height)?)));
+            let (named, all) = spoken_of.fold((0_u128, 0_u128), |(named, all), (height, voters)| {
+                let counts = voters.contains(position) && self.has_shown(position, height);
+                (named.saturating_add(u128::from(counts)), all.saturating_add(1))
+            });
+            (all > 0).then(|| (Micro::of(named, all), witness.weight))
+        });
+        weighted_lower_median(shares).unwrap_or_default()
     }
 
-    /// `P_j` over the heights from `since` on, the first at which the validator could vote; 0 when there are none.
-    pub fn share(&self, validator: &ValidatorId, since: Height) -> Micro {
-        let mut by_proposer: BTreeMap<ValidatorId, (u128, u128)> = BTreeMap::new();
-        for record in self.records.iter().filter(|record| record.height >= since) {
-            let (voted, all) = by_proposer.entry(record.proposer).or_default();
-            *voted = voted.saturating_add(u128::from(record.voters.contains(validator)));
-            *all = all.saturating_add(1);
-        }
-        let shares = by_proposer.into_values().map(|(voted, all)| Micro::of(voted, all));
-        lower_median(shares).unwrap_or_default()
+    /// Whether the member at a position took no part in the last [`ABSENCE_HEIGHTS`] heights of a sample, which is in
+    /// ascending order. Nobody is absent while nothing is sampled.
+    pub fn is_recently_absent(&self, position: usize, sample: &[Height]) -> bool {
+        let last = sample.len().saturating_sub(ABSENCE_HEIGHTS);
+        let last = sample.get(last..).unwrap_or_default();
+        !last.is_empty() && self.share(position, last) == Micro::ZERO
     }
 
-    /// Whether none of the last [`ABSENCE_HEIGHTS`] certificates has the validator's vote. Nobody is absent before
-    /// there are that many.
-    pub fn is_recently_absent(&self, validator: &ValidatorId) -> bool {
-        self.records.len() >= ABSENCE_HEIGHTS
-            && !self
-                .records
-                .iter()
-                .rev()
-                .take(ABSENCE_HEIGHTS)
-                .any(|record| record.voters.contains(validator))
+    fn has_shown(&self, position: usize, height: &Height) -> bool {
+        self.shown.get(&position).is_some_and(|shown| shown.contains(height))
     }
 }
 
@@ -86,54 +87,81 @@ impl ParticipationWindow {
 mod tests {
     use super::*;
 
-    fn id(byte: u8) -> ValidatorId {
-        ValidatorId([byte; 32])
+    const SAMPLE: [Height; 4] = [Height(10), Height(20), Height(30), Height(40)];
+
+    /// Four reporters of equal weight; `received` says whether a reporter names a member at a height, by index.
+    fn four(received: impl Fn(usize, usize, usize) -> bool) -> Vec<Witness> {
+        let heights = || SAMPLE.into_iter().enumerate();
+        (0..4)
+            .map(|reporter| Witness {
+                position: reporter,
+                weight: Weight(1),
+                received: heights()
+                    .map(|(index, height)| {
+                        (height, (0..4).filter(|member| received(reporter, *member, index)).collect())
+                    })
+                    .collect(),
+                shown: SAMPLE.into(),
+            })
+            .collect()
     }
 
-    fn window(heights: u64, voters: impl Fn(u64, u8) -> Vec<u8>) -> ParticipationWindow {
-        let mut window = ParticipationWindow::default();
-        for height in 1..=heights {
-            let proposer = u8::try_from(height % 4).unwrap();
-            let voters = voters(height, proposer).into_iter().map(id).collect();
-            window.push(CertificateRecord { height: Height(height), proposer: id(proposer), voters });
+    fn shares(witnesses: Vec<Witness>) -> Vec<u32> {
+        let participation = Participation::new(witnesses);
+        (0..4).map(|position| participation.share(position, &SAMPLE).get()).collect()
+    }
+
+    #[test]
+    fn one_reporter_of_four_takes_nothing_away_and_gives_nothing() {
+        assert_eq!(shares(four(|reporter, member, _| reporter != 3 || member == 3)), [1_000_000; 4]);
+        let flattered = four(|reporter, member, index| member != 2 || reporter == 3 || index < 1);
+        assert_eq!(shares(flattered)[2], 250_000);
+    }
+
+    #[test]
+    fn a_vote_that_its_member_does_not_show_counts_nowhere() {
+        let mut witnesses = four(|_, _, _| true);
+        witnesses[1].shown.remove(&SAMPLE[0]);
+        assert_eq!(shares(witnesses.clone()), [1_000_000, 750_000, 1_000_000, 1_000_000]);
+        witnesses.remove(1);
+        assert_eq!(shares(witnesses), [1_000_000, 0, 1_000_000, 1_000_000]);
+    }
+
+    #[test]
+    fn who_was_away_speaks_of_what_it_holds_only() {
+        let mut witnesses = four(|_, _, _| true);
+        for witness in witnesses.iter_mut().take(3) {
+            witness.received.retain(|height, _| *height == SAMPLE[3]);
         }
-        window
+        assert_eq!(shares(witnesses.clone()), [1_000_000; 4]);
+        for witness in &mut witnesses {
+            witness.received.clear();
+        }
+        assert_eq!(shares(witnesses), [0; 4]);
     }
 
     #[test]
-    fn one_censoring_proposer_of_four_takes_nothing_away() {
-        let window = window(400, |_, proposer| if proposer == 3 { vec![0, 1, 3] } else { vec![0, 1, 2, 3] });
-        assert_eq!(window.share(&id(2), Height(0)), Micro::ONE);
+    fn the_heavier_half_of_the_reporters_decides() {
+        let mut witnesses = four(|reporter, member, _| member != 0 || reporter < 2);
+        assert_eq!(shares(witnesses.clone())[0], 0, "half of the weight saw nothing: the lower median");
+        witnesses[1].weight = Weight(2);
+        assert_eq!(shares(witnesses)[0], 1_000_000);
     }
 
     #[test]
-    fn one_flattering_proposer_of_four_gives_nothing() {
-        let window = window(400, |_, proposer| if proposer == 3 { vec![0, 1, 2, 3] } else { vec![0, 1, 3] });
-        assert_eq!(window.share(&id(2), Height(0)), Micro::ZERO);
-    }
-
-    #[test]
-    fn heights_before_a_member_joined_do_not_count_against_it() {
-        let window = window(400, |height, _| if height > 200 { vec![0, 1, 2, 3] } else { vec![0, 1, 3] });
-        assert_eq!(window.share(&id(2), Height(0)).get(), 500_000);
-        assert_eq!(window.share(&id(2), Height(201)), Micro::ONE);
-        assert_eq!(window.share(&id(2), Height(401)), Micro::ZERO);
-    }
-
-    #[test]
-    fn the_window_is_bounded_and_the_absent_are_seen_after_twenty_heights() {
-        let window =
-            window(1_500, |height, _| if height <= 1_480 { vec![0, 1, 2, 3] } else { vec![0, 1, 3] });
-        assert_eq!(window.records().count(), PARTICIPATION_HEIGHTS);
-        assert!(window.is_recently_absent(&id(2)));
-        assert!(!window.is_recently_absent(&id(1)));
-        assert!(!ParticipationWindow::default().is_recently_absent(&id(2)));
-    }
-
-    #[test]
-    fn a_height_counts_once() {
-        let mut window = window(4, |_, _| vec![0]);
-        window.push(CertificateRecord { height: Height(4), proposer: id(0), voters: BTreeSet::new() });
-        assert_eq!(window.records().count(), 4);
+    fn absence_looks_at_the_end_of_the_sample() {
+        let sample: Vec<Height> = (1..=20).map(Height).collect();
+        let witness = |until: u64| Witness {
+            position: 0,
+            weight: Weight(1),
+            received: sample
+                .iter()
+                .map(|height| (*height, (0..1).filter(|_| height.0 <= until).collect()))
+                .collect(),
+            shown: sample.iter().copied().collect(),
+        };
+        assert!(Participation::new(vec![witness(12)]).is_recently_absent(0, &sample));
+        assert!(!Participation::new(vec![witness(13)]).is_recently_absent(0, &sample));
+        assert!(!Participation::default().is_recently_absent(0, &[]));
     }
 }

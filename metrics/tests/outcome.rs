@@ -213,7 +213,7 @@ fn the_encoding_of_an_input_is_pinned_and_gives_the_same_outcome() {
     let decoded = WeightInput::decode(&bytes).unwrap();
     assert_eq!(decoded, input);
     assert_eq!(decoded.outcome(), input.outcome());
-    let pinned = "9a8b19b5abdc4c06d70282eb23d665635c039ae887c400b126f98654979463f3";
+    let pinned = "b870c764ff57777d7df96b644b92d6d0769bb6944f92998afbfd0fe5658c80a1";
     assert_eq!(Hash::of("test", &bytes).to_string(), pinned);
 }
 

@@ -16,6 +16,7 @@ mod init;
 mod keys;
 mod kv;
 mod lifetime;
+mod metrics;
 mod output;
 mod peers;
 mod proof;
@@ -30,6 +31,7 @@ mod validators;
 mod verify;
 mod version;
 mod watch;
+mod weights;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -100,6 +102,10 @@ enum Command {
     Peers(peers::Peers),
     /// The epoch's validators with their weights
     Validators(validators::ValidatorsCommand),
+    /// The epoch's weights and what they trade; how an epoch's came about
+    Weights(weights::WeightsCommand),
+    /// Statistics of telemetry: this node's, all nodes', or a live table
+    Metrics(metrics::MetricsCommand),
     /// Submit, list, show, vote on and watch proposals
     #[command(subcommand)]
     Proposal(proposal::ProposalCommand),
@@ -163,6 +169,8 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Status(status) => status.run(&global).await,
         Command::Peers(peers) => peers.run(&global).await,
         Command::Validators(validators) => validators.run(&global).await,
+        Command::Weights(weights) => weights.run(&global).await,
+        Command::Metrics(metrics) => metrics.run(&global).await,
         Command::Proposal(proposal) => proposal.run(&global).await,
         Command::Kv(kv) => kv.run(&global).await,
         Command::Verify(verify) => verify.run(&global),
@@ -208,6 +216,13 @@ mod tests {
             "aegis status --rpc http://127.0.0.1:8003 --output json",
             "aegis peers",
             "aegis validators",
+            "aegis weights",
+            "aegis weights explain 12",
+            "aegis weights recompute --from 3 --genesis FILE --output json",
+            "aegis weights recompute --from 0 --replay --home DIR",
+            "aegis metrics --output json",
+            "aegis metrics network --liars 0.1",
+            "aegis metrics watch --interval 1s --count 3",
             "aegis proposal submit kv.put KEY VALUE --wait admit --idempotency-key K --timeout 5s",
             "aegis proposal submit --wait none --expires-in 1m --key FILE kv.put KEY -",
             "aegis proposal submit kv.put KEY --file FILE",
@@ -262,6 +277,10 @@ mod tests {
             "aegis block show twelve",
             "aegis status --output yaml",
             "aegis keys import",
+            "aegis weights explain",
+            "aegis weights recompute",
+            "aegis weights recompute --from 1 --replay --genesis FILE",
+            "aegis metrics network --liars many",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -19,8 +19,9 @@
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
-//! | `check`, `chain_check`, `backup`, `compact` | what an operator does with a data folder |
+//! | `check`, `chain_check`, `backup`, `compact`, `replay` | what an operator does with a data folder |
 //! | `restart` | starting the parts again within the process |
+//! | `metrics` | what the node measures of itself and its peers, and tells about it |
 //! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
@@ -48,6 +49,7 @@ mod journal;
 mod logging;
 pub mod lost_votes;
 mod mempool;
+mod metrics;
 mod prune;
 mod reactions;
 mod read_index;
@@ -56,6 +58,7 @@ mod recovery;
 mod regain;
 mod remembered;
 mod repair;
+pub mod replay;
 mod restart;
 mod serve;
 pub mod settings;

@@ -67,7 +67,16 @@ impl Network {
     /// `NotConnected` before `DirectReady`; `Full` when the peer is slower than we; `TooLarge` above
     /// [`Lane::max_frame_bytes`].
     pub fn send(&self, to: &NodeId, lane: Lane, frame: Bytes) -> Result<(), SendError> {
-        self.inner.shared.outbox(to, lane).ok_or(SendError::NotConnected)?.push(frame)
+        let bytes = frame.len();
+        self.inner.shared.outbox(to, lane).ok_or(SendError::NotConnected)?.push(frame)?;
+        self.inner.shared.count_sent(bytes);
+        Ok(())
+    }
+
+    /// Bytes of frames, questions and gossip that this node has given to the network to send, since it started. Answers, and
+    /// gossip of others that is passed on, are not among them.
+    pub fn bytes_sent(&self) -> u64 {
+        self.inner.shared.sent()
     }
 
     /// Asks a connected node and waits for its answer.
@@ -78,6 +87,7 @@ impl Network {
         if request.len() > MAX_REQUEST_BYTES {
             return Err(RequestError::TooLarge { actual: request.len(), limit: MAX_REQUEST_BYTES });
         }
+        self.inner.shared.count_sent(request.len());
         let (answer, answered) = oneshot::channel();
         let command = Command::Request { to: *to, request, answer };
         let deadline = self.inner.request_timeout.saturating_add(TIMEOUT_SLACK);
@@ -96,10 +106,13 @@ impl Network {
         if message.len() > MAX_GOSSIP_BYTES {
             return Err(PublishError::TooLarge { actual: message.len(), limit: MAX_GOSSIP_BYTES });
         }
+        let bytes = message.len();
         self.inner.publications.try_send(Publication { topic, message }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => PublishError::Busy,
             mpsc::error::TrySendError::Closed(_) => PublishError::Stopped,
-        })
+        })?;
+        self.inner.shared.count_sent(bytes);
+        Ok(())
     }
 
     /// Says what becomes of a gossiped message. Without a verdict within a few seconds it is not passed on.

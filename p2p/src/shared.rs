@@ -1,6 +1,7 @@
 //! What handles and tasks may look at without asking the swarm's task.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use libp2p::Multiaddr;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     connected: RwLock<HashSet<NodeId>>,
     lanes: RwLock<HashMap<NodeId, Lanes>>,
     listening: RwLock<Vec<Multiaddr>>,
+    /// Bytes that were handed over to be sent.
+    sent: AtomicU64,
     /// What the panic said, if the network stopped because of one.
     pub(crate) join_error: OnceLock<String>,
     /// Cancelled once nothing runs any more.
@@ -52,6 +55,14 @@ impl Shared {
             Lane::Consensus => Arc::clone(&lanes.consensus),
             Lane::Payload => Arc::clone(&lanes.payload),
         })
+    }
+
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     pub(crate) fn listening(&self) -> Vec<Multiaddr> {

@@ -1,5 +1,6 @@
 //! The gRPC surface: the same operations, reflection and the standard health service.
 
+mod metrics;
 mod replies;
 mod requests;
 mod router;

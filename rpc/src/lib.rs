@@ -48,11 +48,11 @@ pub mod proto {
 pub use api::{
     ApiError, BlockDetail, BlockEvent, BlockProposal, CastVote, CertificateInfo, CertifiedAt, Change,
     Consistency, Direction, EncodedBytes, ErrorCode, EvidenceInfo, Handovers, HeaderInfo, Health,
-    HistoryEntry, KvEntry, KvEvent, KvProof, Mempool, NetworkStatus, NodeApi, Outcome, Page, PageRequest,
-    ParameterInfo, Payload, Peer, PendingValidator, ProposalBodyJson, ProposalDetail, ProposalEvent,
-    ProposalFilter, ProposalState, ProposalSummary, Readiness, Role, Signer, Status, Submission,
-    SubmissionState, Submit, SubmitJson, Syncing, Tally, Topic, ValidatorInfo, Validators, VoteRequest, Wait,
-    WatchEvent, WatchRequest, WatchStream,
+    HistoryEntry, IntegrationMetrics, KvEntry, KvEvent, KvProof, Mempool, NetworkMetrics, NetworkStatus,
+    NodeApi, Outcome, Page, PageRequest, ParameterInfo, Payload, Peer, PendingValidator, ProposalBodyJson,
+    ProposalDetail, ProposalEvent, ProposalFilter, ProposalState, ProposalSummary, Readiness, Role, Signer,
+    Status, Submission, SubmissionState, Submit, SubmitJson, Syncing, Tally, Topic, ValidatorInfo,
+    Validators, VoteRequest, Wait, WatchEvent, WatchRequest, WatchStream, Weights, WeightsExplained,
 };
 pub use client::{Client, ClientConfig, ClientError, ClientWatch};
 pub use config::{RpcConfig, RpcLimits, TlsFiles};

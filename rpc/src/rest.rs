@@ -4,6 +4,7 @@ mod agreed;
 mod blocks;
 mod extract;
 mod kv;
+mod metrics;
 mod node;
 mod openapi;
 mod probes;
@@ -11,6 +12,7 @@ mod proofs;
 mod proposals;
 mod router;
 mod watch;
+mod weights;
 
 pub use openapi::openapi_document;
 pub(crate) use router::router;

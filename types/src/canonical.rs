@@ -36,6 +36,12 @@ impl Limits {
     pub const BLOCK_BATCHES: usize = 64;
     /// Most payload bytes in a block: what a lagging validator must fetch before it can vote.
     pub const BLOCK_BYTES: usize = 8 * 1024 * 1024;
+    /// Largest encoded signed report of measurements: round-trip times to a full set and the distributions of all channels
+    /// take under two thousand.
+    pub const REPORT_BYTES: usize = 4 * 1024;
+    /// Heights at which participation is counted in an epoch. Each costs every validator a signature check per member; with
+    /// fewer, chance alone would take eligibility from one in a hundred of those who miss every twentieth vote.
+    pub const SAMPLED_HEIGHTS: usize = 32;
     /// Most members of a validator set. Votes cost the square of it.
     pub const VALIDATORS: usize = 128;
     /// Largest encoded committed block: payload, header and certificate.

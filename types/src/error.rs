@@ -35,6 +35,23 @@ pub enum TypesError {
     /// A certificate's weight is below the quorum.
     #[error("the certificate carries weight {weight}, a quorum needs {quorum}")]
     BelowQuorum { weight: u64, quorum: u64 },
+    /// No weights other than equal ones keep `t` members below a third.
+    #[error(
+        "a fault tolerance of {tolerance} needs at least {needed} members and there are {members}; lower \
+         `fault_tolerance` or add members"
+    )]
+    TooFewMembers { members: usize, tolerance: u32, needed: u64 },
+    /// A core outside `2t + 1..=n`.
+    #[error(
+        "a core of {core} is not possible; with fault tolerance {tolerance} and {members} members use {smallest} to \
+         {members}"
+    )]
+    BadCore { core: u32, tolerance: u32, members: usize, smallest: u64 },
+    /// A name that is no fault tolerance.
+    #[error(
+        "`{text}` is no fault tolerance; use `safe`, `fast` or a number of members from 1 on, such as `2`"
+    )]
+    BadTolerance { text: String },
     /// A validator set breaks one of its rules.
     #[error("the validator set is invalid: {reason}")]
     BadValidatorSet { reason: String },

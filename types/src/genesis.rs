@@ -28,6 +28,14 @@ impl Genesis {
         Hash::of("aegis v1 genesis", &self.encode())
     }
 
+    /// Checks that the parameters fit the validators: see [`Parameters::check_weight_policy`].
+    ///
+    /// # Errors
+    /// `TooFewMembers` or `BadCore`.
+    pub fn check(&self) -> Result<(), TypesError> {
+        self.parameters.check_weight_policy(self.validators.len())
+    }
+
     /// The domain of all signatures of this network.
     pub fn domain(&self) -> Domain {
         Domain::new(self.chain.clone(), self.hash())
@@ -69,7 +77,8 @@ impl Canonical for Genesis {
         for member in &proto.validators {
             check_validator_key(&ValidatorId::from_slice(&member.validator)?)?;
         }
-        let set = proto::ValidatorSet { epoch: Epoch::ZERO.0, members: proto.validators };
+        let set =
+            proto::ValidatorSet { epoch: Epoch::ZERO.0, members: proto.validators, leaders: Vec::new() };
         let genesis = Self {
             chain: proto.chain.parse()?,
             timestamp_ms: proto.timestamp_ms,
@@ -79,6 +88,7 @@ impl Canonical for Genesis {
         if genesis.parameters.changed().count() != proto.parameters.len() {
             return Err(TypesError::invalid("genesis parameters", "one stands at its default: leave it out"));
         }
+        genesis.check()?;
         Ok(genesis)
     }
 }

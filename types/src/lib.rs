@@ -37,9 +37,11 @@ pub mod genesis;
 pub mod handover;
 pub mod hash;
 pub mod ids;
+pub mod kind;
 pub mod kv_record;
 pub mod parameters;
 pub mod proposal;
+pub mod sampled_votes;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod state_proof;
@@ -47,6 +49,7 @@ pub mod state_tree;
 pub mod subtree;
 pub mod validators;
 pub mod vote;
+pub mod weight_policy;
 
 /// The messages that `proto/aegis/v1/types.proto` generates: plain data, not yet checked.
 #[allow(missing_docs, clippy::doc_markdown)]
@@ -68,9 +71,11 @@ pub use handover::{CertifiedHeader, Handover};
 pub use hash::Hash;
 pub use ids::{AccountId, Epoch, Height, ProposalId, ValidatorId, View};
 pub use kv_record::KvRecord;
-pub use parameters::{Parameter, Parameters};
+pub use parameters::{Parameter, Parameters, WeightsMode};
 pub use proposal::{Kind, Proposal, ProposalBody};
+pub use sampled_votes::{MemberBits, SampledVotes};
 pub use state_proof::StateProof;
 pub use subtree::Subtree;
 pub use validators::{Member, ValidatorSet, Weight};
 pub use vote::{Vote, VoteContent, VoteKind};
+pub use weight_policy::{FaultTolerance, WeightPolicy};

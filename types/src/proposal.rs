@@ -1,111 +1,20 @@
 //! Proposals: the signed envelopes in which everything that changes agreed state arrives.
 
-use std::fmt;
-use std::str::FromStr;
-
 use prost::Message;
 
 use crate::canonical::{Canonical, Limits, decode_proto, required};
 use crate::crypto::{
     AccountSignature, Domain, Keypair, Purpose, Signature, check_validator_key, verify_account,
 };
+use crate::entries::{Quota, check_entries};
 use crate::error::TypesError;
-use crate::hash::{Hash, serde_as_text};
+use crate::hash::Hash;
 use crate::ids::{AccountId, ProposalId, ValidatorId};
+pub use crate::kind::{Kind, Rule};
 use crate::proto;
+use crate::sampled_votes::SampledVotes;
 use crate::validators::Weight;
 use crate::vote::Vote;
-
-/// When a proposal of a kind takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// In the block that orders it.
-    Immediate,
-    /// When validators with more than two thirds of the weight have voted yes.
-    Voted,
-}
-
-/// The kinds of proposals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `kv.put`: sets a key.
-    KvPut,
-    /// `kv.delete`: removes a key.
-    KvDelete,
-    /// `kv.cas`: sets a key if its version is the expected one.
-    KvCas,
-    /// `text`: puts a decision on record.
-    Text,
-    /// `param.set`: sets an agreed parameter.
-    ParamSet,
-    /// `validator.add`: adds a validator or changes its weight.
-    ValidatorAdd,
-    /// `validator.remove`: removes a validator.
-    ValidatorRemove,
-    /// `proposal.vote`: a validator's vote on a voted proposal.
-    ProposalVote,
-    /// `evidence`: proof that a validator voted for two blocks at once.
-    Evidence,
-}
-
-impl Kind {
-    /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 9] = [
-        Self::KvPut,
-        Self::KvDelete,
-        Self::KvCas,
-        Self::Text,
-        Self::ParamSet,
-        Self::ValidatorAdd,
-        Self::ValidatorRemove,
-        Self::ProposalVote,
-        Self::Evidence,
-    ];
-
-    /// The name in envelopes, commands and documents.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::KvPut => "kv.put",
-            Self::KvDelete => "kv.delete",
-            Self::KvCas => "kv.cas",
-            Self::Text => "text",
-            Self::ParamSet => "param.set",
-            Self::ValidatorAdd => "validator.add",
-            Self::ValidatorRemove => "validator.remove",
-            Self::ProposalVote => "proposal.vote",
-            Self::Evidence => "evidence",
-        }
-    }
-
-    /// When it takes effect.
-    pub const fn rule(self) -> Rule {
-        match self {
-            Self::Text | Self::ParamSet | Self::ValidatorAdd | Self::ValidatorRemove => Rule::Voted,
-            Self::KvPut | Self::KvDelete | Self::KvCas | Self::ProposalVote | Self::Evidence => {
-                Rule::Immediate
-            }
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = TypesError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| TypesError::UnknownKind {
-            kind: text.chars().take(64).collect(),
-            known: Self::ALL.map(Self::name).join(", "),
-        })
-    }
-}
-
-serde_as_text!(Kind);
 
 /// What a proposal asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +80,21 @@ pub enum ProposalBody {
         /// The other.
         second: Box<Vote>,
     },
+    /// A validator's measurements of the epoch. The account is the validator.
+    MetricsReport {
+        /// The encoding of a signed report; what stands in it is the ledger's business.
+        report: Vec<u8>,
+        /// Of the epoch's sampled heights those whose commit certificate the validator holds, in ascending order, at most
+        /// [`Limits::SAMPLED_HEIGHTS`].
+        sampled: Vec<SampledVotes>,
+    },
+    /// Two different reports of one validator with one number.
+    MetricsEvidence {
+        /// The encoding of one signed report.
+        first: Vec<u8>,
+        /// That of the other.
+        second: Vec<u8>,
+    },
 }
 
 impl ProposalBody {
@@ -186,6 +110,8 @@ impl ProposalBody {
             Self::ValidatorRemove { .. } => Kind::ValidatorRemove,
             Self::ProposalVote { .. } => Kind::ProposalVote,
             Self::Evidence { .. } => Kind::Evidence,
+            Self::MetricsReport { .. } => Kind::MetricsReport,
+            Self::MetricsEvidence { .. } => Kind::MetricsEvidence,
         }
     }
 
@@ -211,6 +137,13 @@ impl ProposalBody {
             Self::Evidence { first, second } => {
                 proto::Evidence { first: Some(first.to_proto()), second: Some(second.to_proto()) }
                     .encode_to_vec()
+            }
+            Self::MetricsReport { report, sampled } => {
+                let sampled = sampled.iter().map(Canonical::to_proto).collect();
+                proto::MetricsReport { report, sampled }.encode_to_vec()
+            }
+            Self::MetricsEvidence { first, second } => {
+                proto::MetricsEvidence { first, second }.encode_to_vec()
             }
         }
     }
@@ -260,6 +193,17 @@ impl ProposalBody {
                     second: Box::new(Vote::from_proto(required("second vote", second)?)?),
                 }
             }
+            Kind::MetricsReport => {
+                let heights = Quota::of::<SampledVotes>(2, "sampled heights", Limits::SAMPLED_HEIGHTS);
+                check_entries("metrics.report", bytes, [heights])?;
+                let proto::MetricsReport { report, sampled } = read("metrics.report", bytes)?;
+                let sampled = sampled.into_iter().map(SampledVotes::from_proto).collect::<Result<_, _>>()?;
+                Self::MetricsReport { report, sampled }
+            }
+            Kind::MetricsEvidence => {
+                let proto::MetricsEvidence { first, second } = read("metrics.evidence", bytes)?;
+                Self::MetricsEvidence { first, second }
+            }
         };
         body.check()?;
         Ok(body)
@@ -299,8 +243,31 @@ impl ProposalBody {
                     Err(TypesError::invalid("evidence", "the two votes do not contradict each other"))
                 }
             }
+            Self::MetricsReport { report, sampled } => {
+                check_bytes("report", report.len(), Limits::REPORT_BYTES)?;
+                check_sampled(sampled)
+            }
+            Self::MetricsEvidence { first, second } => {
+                check_bytes("report", first.len().max(second.len()), Limits::REPORT_BYTES)?;
+                if first == second {
+                    return Err(TypesError::invalid("evidence", "the two reports are one"));
+                }
+                Ok(())
+            }
             Self::ValidatorRemove { .. } | Self::ProposalVote { .. } => Ok(()),
         }
+    }
+}
+
+fn check_sampled(sampled: &[SampledVotes]) -> Result<(), TypesError> {
+    let (actual, limit) = (sampled.len(), Limits::SAMPLED_HEIGHTS);
+    if actual > limit {
+        return Err(TypesError::TooMany { what: "sampled heights", actual, limit });
+    }
+    if sampled.is_sorted_by(|a, b| a.height < b.height) {
+        Ok(())
+    } else {
+        Err(TypesError::invalid("sampled heights", "they are not in order, or one appears twice"))
     }
 }
 

@@ -58,12 +58,15 @@ pub struct Member {
     pub weight: Weight,
 }
 
-/// The validators of one epoch. Valid by construction: see [`ValidatorSet::new`].
+/// The validators of one epoch, and who of them leads. Valid by construction: see [`ValidatorSet::new`] and
+/// [`ValidatorSet::with_leaders`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValidatorSet {
     epoch: Epoch,
     members: Vec<Member>,
     total: Weight,
+    /// Positions; empty when all lead.
+    leaders: Vec<u32>,
 }
 
 impl ValidatorSet {
@@ -101,7 +104,7 @@ impl ValidatorSet {
             ));
         }
         let total = members.iter().fold(Weight::ZERO, |sum, member| sum.plus(member.weight));
-        let set = Self { epoch, members, total };
+        let set = Self { epoch, members, total, leaders: Vec::new() };
         let largest = set.members.iter().max_by_key(|member| member.weight);
         match largest {
             Some(member) if set.members.len() >= 4 && member.weight > set.max_faulty() => bad(format!(
@@ -113,6 +116,46 @@ impl ValidatorSet {
             )),
             _ => Ok(set),
         }
+    }
+
+    /// The same set, led by these members alone, in the order of views; by all when there are none.
+    ///
+    /// # Errors
+    /// `BadValidatorSet` when one is no member or is named twice; when they do not hold more than `f` together, since they
+    /// could all be faulty then; or for one alone beside other members, since a change of view must change the leader.
+    pub fn with_leaders(mut self, leaders: &[ValidatorId]) -> Result<Self, TypesError> {
+        let bad = |reason: String| Err(TypesError::BadValidatorSet { reason });
+        let mut positions = Vec::with_capacity(leaders.len().min(self.len()));
+        let mut weight = Weight::ZERO;
+        for leader in leaders {
+            let position = self.index_of(leader).and_then(|position| u32::try_from(position).ok());
+            match position {
+                Some(position) if !positions.contains(&position) => positions.push(position),
+                Some(_) => return bad(format!("it names the leader {leader} twice")),
+                None => return bad(format!("its leader {leader} is no member")),
+            }
+            weight = weight.plus(self.weight_of(leader));
+        }
+        if !positions.is_empty() && weight < self.weak_quorum() {
+            let needed = self.weak_quorum();
+            return bad(format!(
+                "its leaders hold {weight} together and might all be faulty; {needed} are needed"
+            ));
+        }
+        if positions.len() == 1 && self.len() > 1 {
+            return bad("one member leads alone; name two or none".into());
+        }
+        self.leaders = positions;
+        Ok(self)
+    }
+
+    /// The members that lead, in the order of views; none when all lead in proportion to their weights.
+    pub fn leaders(&self) -> impl ExactSizeIterator<Item = ValidatorId> + '_ {
+        // `with_leaders` has found every position.
+        let member = |position: &u32| usize::try_from(*position).ok().and_then(|position| self.get(position));
+        self.leaders
+            .iter()
+            .map(move |position| member(position).map_or(ValidatorId([0; 32]), |member| member.validator))
     }
 
     /// The epoch that this set votes in.
@@ -206,7 +249,7 @@ impl Canonical for ValidatorSet {
             .members
             .iter()
             .map(|member| proto::Member { validator: member.validator.0.to_vec(), weight: member.weight.0 });
-        proto::ValidatorSet { epoch: self.epoch.0, members: members.collect() }
+        proto::ValidatorSet { epoch: self.epoch.0, members: members.collect(), leaders: self.leaders.clone() }
     }
 
     fn from_proto(proto: Self::Proto) -> Result<Self, TypesError> {
@@ -220,6 +263,18 @@ impl Canonical for ValidatorSet {
         if !members.is_sorted_by_key(|member| member.validator) {
             return Err(TypesError::BadValidatorSet { reason: "its members are not in order".into() });
         }
-        Self::new(Epoch(proto.epoch), members)
+        let (actual, limit) = (proto.leaders.len(), members.len());
+        if actual > limit {
+            return Err(TypesError::TooMany { what: "leaders", actual, limit });
+        }
+        let leader = |position: &u32| {
+            let member = usize::try_from(*position).ok().and_then(|position| members.get(position));
+            member.map(|member| member.validator)
+        };
+        let leaders: Option<Vec<ValidatorId>> = proto.leaders.iter().map(leader).collect();
+        let leaders = leaders.ok_or_else(|| TypesError::BadValidatorSet {
+            reason: "a leader's position is outside the set".into(),
+        })?;
+        Self::new(Epoch(proto.epoch), members)?.with_leaders(&leaders)
     }
 }

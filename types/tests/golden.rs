@@ -182,9 +182,12 @@ fn geneses_parameters_and_validator_sets_are_pinned() {
         golden.pin_value(name, &genesis);
         golden.pin(name, "hash", genesis.hash().0);
     }
-    for (name, set) in
-        [("validator set", samples::validators()), ("largest weights", samples::largest_weights())]
-    {
+    let sets = [
+        ("validator set", samples::validators()),
+        ("largest weights", samples::largest_weights()),
+        ("validator set with leaders", samples::led_validators()),
+    ];
+    for (name, set) in sets {
         golden.pin_value(name, &set);
         golden.pin(name, "hash", set.hash().0);
     }

@@ -2,8 +2,8 @@
 
 use aegis_types::proposal::{Rule, check_key};
 use aegis_types::{
-    Canonical, Domain, Epoch, Hash, Height, Keypair, Kind, Limits, Proposal, ProposalBody, TypesError, View,
-    Vote, VoteContent, VoteKind, Weight,
+    Canonical, Domain, Epoch, Hash, Height, Keypair, Kind, Limits, MemberBits, Proposal, ProposalBody,
+    SampledVotes, TypesError, View, Vote, VoteContent, VoteKind, Weight,
 };
 
 fn keypair(n: u8) -> Keypair {
@@ -160,6 +160,40 @@ fn evidence_is_two_contradictory_votes_of_one_validator() {
         let error = evidence(first, second).expect_err("refused").to_string();
         assert!(error.contains("do not contradict each other"), "{error}");
     }
+}
+
+#[test]
+fn reports_are_limited_and_their_heights_in_order() {
+    let report = |bytes, heights: &[u64]| {
+        let votes =
+            |height: &u64| SampledVotes { height: Height(*height), voters: MemberBits::default(), own: None };
+        ProposalBody::MetricsReport { report: vec![1; bytes], sampled: heights.iter().map(votes).collect() }
+    };
+    let many: Vec<u64> = (1..=33).collect();
+    assert_eq!(report(4_096, &many[..32]).check(), Ok(()));
+    assert!(matches!(report(4_097, &[]).check(), Err(TypesError::TooLarge { limit: 4_096, .. })));
+    for heights in [&many[..], &[2, 1], &[1, 1]] {
+        let body = report(1, heights);
+        assert!(body.check().is_err(), "{heights:?}");
+        assert!(ProposalBody::decode(Kind::MetricsReport, &body.encode()).is_err(), "{heights:?}");
+    }
+    let evidence = |first: &[u8], second: &[u8]| {
+        ProposalBody::MetricsEvidence { first: first.to_vec(), second: second.to_vec() }.check()
+    };
+    assert_eq!(evidence(&[1], &[2]), Ok(()));
+    assert!(evidence(&[1], &[1]).is_err());
+    assert!(evidence(&[1], &[2; 4_097]).is_err());
+}
+
+#[test]
+fn members_are_bits_in_one_spelling() {
+    let bits: MemberBits = [9, 0, 127, 128, usize::MAX].into_iter().collect();
+    assert_eq!(bits.positions().collect::<Vec<_>>(), [0, 9, 127], "what no set can have is left out");
+    assert!(bits.contains(9) && !bits.contains(8) && !bits.contains(usize::MAX));
+    assert_eq!(MemberBits::from_bytes(bits.as_bytes().to_vec()).as_ref(), Ok(&bits));
+    assert_eq!(MemberBits::default().as_bytes(), [0; 0]);
+    assert!(MemberBits::from_bytes(vec![1, 0]).is_err());
+    assert!(matches!(MemberBits::from_bytes(vec![1; 17]), Err(TypesError::TooLarge { limit: 16, .. })));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Thresholds, checked on every small validator set by listing its subsets, with arithmetic of the test's own.
 
-use aegis_types::{Canonical, Epoch, Keypair, Limits, Member, TypesError, ValidatorId, ValidatorSet, Weight};
+use aegis_types::{
+    Canonical, Epoch, Keypair, Limits, Member, TypesError, ValidatorId, ValidatorSet, Weight, proto,
+};
 use proptest::prelude::*;
 
 const MEMBERS_MAX: usize = 7;
@@ -184,6 +186,44 @@ fn members_are_found_by_key_and_strangers_weigh_nothing() {
     let stranger = Keypair::from_seed(&[9; 32]).validator_id();
     assert_eq!((set.index_of(&stranger), set.weight_of(&stranger)), (None, Weight::ZERO));
     assert!(!set.contains(&stranger) && set.get(5).is_none() && set.get(usize::MAX).is_none());
+}
+
+#[test]
+fn leaders_are_members_that_cannot_all_be_faulty_and_the_hash_covers_them() {
+    let key = |seed: u8| Keypair::from_seed(&[seed; 32]).validator_id();
+    let member = |(seed, weight)| Member { validator: key(seed), weight: Weight(weight) };
+    let members = [(1, 16), (2, 16), (3, 16), (4, 1), (5, 1)].map(member);
+    let set = ValidatorSet::new(Epoch(3), members.to_vec()).expect("16 of 50 is within f = 16");
+    let led =
+        |seeds: &[u8]| set.clone().with_leaders(&seeds.iter().map(|seed| key(*seed)).collect::<Vec<_>>());
+    assert_eq!(set.leaders().len(), 0);
+    assert_eq!(led(&[]).as_ref(), Ok(&set));
+    let (one, other) = (led(&[3, 1]).expect("32 of 50"), led(&[1, 3]).expect("the same in another order"));
+    assert_eq!(one.leaders().collect::<Vec<_>>(), [key(3), key(1)]);
+    assert_eq!(ValidatorSet::decode(&one.encode()).as_ref(), Ok(&one));
+    assert!(one.hash() != other.hash() && one.hash() != set.hash());
+    for (seeds, reason) in [
+        (&[1, 9][..], "is no member"),
+        (&[1, 1], "twice"),
+        (&[4, 5], "might all be faulty; 17 are needed"),
+        (&[1], "might all be faulty"),
+    ] {
+        let error = led(seeds).expect_err(reason).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    let pair = ValidatorSet::new(Epoch(0), [member((1, 5)), member((2, 1))].to_vec()).expect("two members");
+    let alone = pair.with_leaders(&[key(1)]).expect_err("a view change must change the leader");
+    assert!(alone.to_string().contains("leads alone"), "{alone}");
+}
+
+#[test]
+fn leaders_outside_the_set_or_more_than_its_members_do_not_decode() {
+    let set = set_of(&[1, 1, 1, 1]).expect("equal weights");
+    for (leaders, reason) in [(vec![0, 1, 2, 4], "outside the set"), (vec![0, 1, 2, 3, 0], "at most 4")] {
+        let proto = proto::ValidatorSet { leaders, ..set.to_proto() };
+        let error = ValidatorSet::from_proto(proto).expect_err(reason).to_string();
+        assert!(error.contains(reason), "{error}");
+    }
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl<S: SystemReadings> Sampler<S> {
         &self.window
     }
 
+    /// The long-run medians: with the window, what [`LocalStatistics::of`] needs to compute elsewhere.
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
     /// The statistics of the window now. Takes some tens of milliseconds for eight channels: call it every thirty
     /// seconds or so, not per request.
     pub fn statistics(&self, peers: &Peers) -> LocalStatistics {

@@ -16,16 +16,28 @@ use crate::statistics::distribution::as_f64;
 /// The `size` members of `population` that `beacon` draws: those whose hash with the beacon is lowest. The same on
 /// every node, in ascending order of hash.
 pub fn draw(beacon: &Hash, population: &[ValidatorId], size: usize) -> Vec<ValidatorId> {
-    let mut tickets: Vec<(Hash, ValidatorId)> = population
-        .iter()
-        .map(|node| {
-            let bytes = [beacon.as_bytes().as_slice(), node.as_bytes().as_slice()].concat();
-            (Hash::of("aegis v1 observer sample", &bytes), *node)
-        })
-        .collect();
+    let mut tickets: Vec<(Hash, ValidatorId)> =
+        population.iter().map(|node| (ticket(beacon, node), *node)).collect();
     tickets.sort_unstable();
     tickets.dedup();
     tickets.into_iter().take(size).map(|(_, node)| node).collect()
+}
+
+/// The hash of a node with a beacon. Those with the lowest are the sample, so who knows its own and the highest of a full
+/// sample knows whether it is drawn.
+pub fn ticket(beacon: &Hash, node: &ValidatorId) -> Hash {
+    let bytes = [beacon.as_bytes().as_slice(), node.as_bytes().as_slice()].concat();
+    Hash::of("aegis v1 observer sample", &bytes)
+}
+
+/// How many nodes there are, given the highest of the `size` lowest tickets: tickets are spread evenly, so of `n` nodes the
+/// `size`-th lies at about `size / n` of the way. The relative error is about `1 / sqrt(size)`. Nothing for fewer than two.
+pub fn population_of(size: usize, highest: &Hash) -> Option<f64> {
+    let (first, _) = highest.0.split_first_chunk()?;
+    let place = u64::from_be_bytes(*first);
+    #[allow(clippy::cast_precision_loss, reason = "an estimate")]
+    let share = place as f64 / u64::MAX as f64;
+    (size >= 2 && share > 0.0).then(|| as_f64(size - 1) / share)
 }
 
 /// Reports needed for an error in rank of `epsilon` with probability of failure `delta`, both above 0 and below 1.

@@ -6,9 +6,9 @@ use aegis_types::{Canonical, Epoch, Limits, TypesError, ValidatorId, Weight};
 use crate::micro::Micro;
 use crate::proto;
 use crate::reports::encoding::{checked_rtt, share, shares_to_proto};
+use crate::weights::FaultTolerance;
 use crate::weights::input::{Candidate, CandidateReport, Mode, WeightInput};
 use crate::weights::latency::LatencyGuard;
-use crate::weights::policy::FaultTolerance;
 
 impl Canonical for WeightInput {
     type Proto = proto::WeightInput;
@@ -36,6 +36,7 @@ impl Canonical for WeightInput {
                 slow_epochs: self.latency.slow_epochs,
             }),
             candidates: self.candidates().iter().map(candidate_to_proto).collect(),
+            clean_epochs_min: self.clean_epochs_min,
         }
     }
 
@@ -65,6 +66,7 @@ impl Canonical for WeightInput {
             .map_err(|error| TypesError::invalid("candidates", error.to_string()))?;
         input.core_size = (proto.core_size > 0).then_some(proto.core_size);
         input.mode = mode;
+        input.clean_epochs_min = proto.clean_epochs_min;
         input.latency = LatencyGuard { baseline_us: latency.baseline_us, slow_epochs: latency.slow_epochs };
         Ok(input)
     }

@@ -4,8 +4,8 @@ use aegis_types::{Epoch, Member, TypesError, ValidatorId, ValidatorSet, Weight};
 
 use crate::level::LevelTerms;
 use crate::micro::Micro;
+use crate::weights::WeightPolicy;
 use crate::weights::latency::LatencyGuard;
-use crate::weights::policy::WeightPolicy;
 use crate::weights::trade::Trade;
 
 /// Why all weights are equal although the rule was to decide.

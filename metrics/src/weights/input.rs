@@ -14,16 +14,16 @@ use crate::reports::Report;
 use crate::weights::explain::{Fallback, Ineligible, NodeExplanation, WeightOutcome};
 use crate::weights::latency::LatencyGuard;
 use crate::weights::leaders::{leaders, present_leaders};
-use crate::weights::policy::{FaultTolerance, WeightPolicy};
 use crate::weights::rule::{BASE, HYSTERESIS, Standing, Weighing, is_capped, weigh};
 use crate::weights::thresholds::Thresholds;
 use crate::weights::trade::Trade;
+use crate::weights::{FaultTolerance, WeightPolicy};
 
 /// Smallest participation with which a member may be in the core.
 pub const PARTICIPATION_MIN: Micro = Micro::new(800_000);
 
-/// Epochs of membership without proof of equivocation after which a member may be in the core. Members of the genesis
-/// start with as many, or the first epochs could not tell anybody apart.
+/// Epochs of membership without proof of equivocation after which a member may be in the core, unless it was agreed
+/// otherwise. Members of the genesis start with as many, or the first epochs could not tell anybody apart.
 pub const CLEAN_EPOCHS_MIN: u32 = 10;
 
 /// Who decides the weights.
@@ -102,11 +102,14 @@ pub struct WeightInput {
     pub mode: Mode,
     /// The guard against slow weights, as the last outcome left it.
     pub latency: LatencyGuard,
+    /// Epochs of membership without proof of equivocation after which a member may be in the core.
+    pub clean_epochs_min: u32,
     candidates: Vec<Candidate>,
 }
 
 impl WeightInput {
-    /// Brings the candidates into order. Core size, mode and guard are as in a new network; set them as needed.
+    /// Brings the candidates into order. Core size, mode, guard and clean epochs are as in a new network; set them as
+    /// needed.
     ///
     /// # Errors
     /// `BadRow` when a report's row does not fit the number of candidates, `BadValidatorSet` for a candidate that
@@ -133,6 +136,7 @@ impl WeightInput {
                 core_size: None,
                 mode: Mode::Rule,
                 latency: LatencyGuard::default(),
+                clean_epochs_min: CLEAN_EPOCHS_MIN,
                 candidates,
             }),
         }
@@ -209,7 +213,7 @@ impl WeightInput {
             let checks = [
                 (candidate.participation < PARTICIPATION_MIN, Ineligible::LowParticipation),
                 (candidate.equivocated, Ineligible::Equivocated),
-                (candidate.clean_epochs < CLEAN_EPOCHS_MIN, Ineligible::Joining),
+                (candidate.clean_epochs < self.clean_epochs_min, Ineligible::Joining),
                 (flagged.contains(&position), Ineligible::Contradicted),
             ];
             checks.into_iter().filter_map(|(applies, reason)| applies.then_some(reason)).collect()

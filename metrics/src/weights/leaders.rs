@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use aegis_types::{ValidatorId, View};
 
-use crate::weights::policy::WeightPolicy;
+use crate::weights::WeightPolicy;
 
 /// The leaders of an epoch in the order of its views. `members` are all, `core` is in order of rank; without a policy
 /// (equal weights by fallback) everybody leads in the order of `members`.

@@ -1,8 +1,8 @@
-//! From agreed measurements to integer weights, with an explanation and the price.
+//! From agreed measurements to integer weights, with an explanation and the price. Fault tolerance and core size come from
+//! [`aegis_types::WeightPolicy`].
 //!
 //! | file | what |
 //! |---|---|
-//! | [`policy`] | fault tolerance, core size, the profiles `safe` and `fast` |
 //! | [`rule`] | the rule itself: core, growth, cap |
 //! | [`input`] | everything that the rule reads, and the outcome with fallbacks |
 //! | [`explain`] | each term of each member, and where the cap bit |
@@ -15,14 +15,13 @@ pub mod explain;
 pub mod input;
 pub mod latency;
 pub mod leaders;
-pub mod policy;
 pub mod rule;
 pub(crate) mod thresholds;
 pub mod trade;
 
+pub use aegis_types::{FaultTolerance, WeightPolicy};
 pub use explain::{Fallback, Ineligible, NodeExplanation, WeightOutcome};
 pub use input::{Candidate, CandidateReport, Mode, WeightInput};
 pub use latency::LatencyGuard;
-pub use policy::{FaultTolerance, WeightPolicy};
 pub use rule::{Standing, Weighing, weigh};
 pub use trade::{LiveShare, Trade};

@@ -26,7 +26,7 @@ use std::cmp::Reverse;
 use aegis_types::Weight;
 
 use crate::micro::Micro;
-use crate::weights::policy::WeightPolicy;
+use crate::weights::WeightPolicy;
 
 /// The weight of a member outside the core, and of one that joins.
 pub const BASE: Weight = Weight(1_000);

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use aegis_types::Weight;
 
 use crate::micro::Micro;
-use crate::weights::policy::WeightPolicy;
+use crate::weights::WeightPolicy;
 use crate::weights::rule::{Standing, top, weigh};
 use crate::weights::thresholds::Thresholds;
 

@@ -45,9 +45,12 @@ impl StoreCommand {
 
 /// The home, with its configuration and genesis.
 pub struct Opened {
-    home: Home,
-    genesis: aegis_types::Genesis,
-    store: aegis_config::StoreSection,
+    /// The home.
+    pub home: Home,
+    /// What its network starts from.
+    pub genesis: aegis_types::Genesis,
+    /// How its data is kept.
+    pub store: aegis_config::StoreSection,
 }
 
 /// Opens the home that the command line names.

@@ -1,10 +1,11 @@
 //! `aegis validators`
 
-use aegis_rpc::api::Validators;
+use aegis_rpc::api::{Validators, Weights};
 use clap::Args;
 
 use super::session::Session;
 use super::table::Table;
+use super::weights::trade_text;
 use super::{Failure, Global};
 
 /// The epoch's validators with their weights
@@ -19,11 +20,12 @@ impl ValidatorsCommand {
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let session = Session::open(global)?;
         let validators = session.client.validators().await.map_err(|error| session.failure(error))?;
-        session.output.document(&validators, text)
+        let weights = session.client.weights().await.map_err(|error| session.failure(error))?;
+        session.output.document(&validators, |validators| text(validators, &weights))
     }
 }
 
-fn text(validators: &Validators) -> String {
+fn text(validators: &Validators, weights: &Weights) -> String {
     let mut table = Table::new(["ID", "NAME", "WEIGHT", "SHARE", "STATE", "VOTED", "NOTE"]);
     for member in &validators.members {
         let state = match (member.alive, member.connected || member.is_self) {
@@ -48,11 +50,12 @@ fn text(validators: &Validators) -> String {
         ]);
     }
     format!(
-        "epoch {}: total weight {}, quorum {}, weight {} may fail\n{}",
+        "epoch {}: total weight {}, quorum {}, weight {} may fail\n{}\nwhat these weights trade\n{}",
         validators.epoch,
         validators.total_weight,
         validators.quorum,
         validators.max_faulty,
-        table.render()
+        table.render(),
+        trade_text(&weights.trade)
     )
 }

@@ -245,7 +245,11 @@ impl NodeContext {
 
     /// Offers a sealed or received batch to pool and driver; false when the pool did not take it.
     pub async fn take_batch(&self, batch: Arc<HeldBatch>, offer: Offer) -> Taken {
+        let proposals = batch.batch.proposals.len();
         let taken = self.pool.offer(batch.clone(), offer);
+        if taken == Taken::New {
+            self.observation.count_proposals(proposals);
+        }
         if taken == Taken::New && self.inputs.send(DriverInput::Batch(batch)).await.is_err() {
             debug!("the driver has stopped");
         }

@@ -9,11 +9,13 @@ mod agreed;
 mod blocks;
 mod fresh;
 mod kv;
+mod metrics;
 mod proofs;
 mod proposals;
 mod standing;
 mod submit;
 mod watch;
+mod weights;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,9 +23,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aegis_rpc::api::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
-    NodeApi, Page, PageRequest, ParameterInfo, Peer, ProposalDetail, ProposalFilter, ProposalSummary,
-    Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, IntegrationMetrics, KvEntry,
+    KvProof, NetworkMetrics, NetworkStatus, NodeApi, Page, PageRequest, ParameterInfo, Peer, ProposalDetail,
+    ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest,
+    WatchStream, Weights, WeightsExplained,
 };
 use aegis_types::{Epoch, Height, ProposalId, ValidatorId};
 use async_trait::async_trait;
@@ -237,5 +240,23 @@ impl NodeApi for Api {
 
     async fn network_status(&self) -> Result<NetworkStatus, ApiError> {
         Ok(self.current_network_status())
+    }
+
+    async fn node_metrics(&self) -> Result<IntegrationMetrics, ApiError> {
+        Ok(self.own_metrics())
+    }
+
+    async fn network_metrics(&self, liars: f64) -> Result<NetworkMetrics, ApiError> {
+        let api = self.clone();
+        self.read(move |_| Ok(api.all_metrics(liars))).await
+    }
+
+    async fn weights(&self) -> Result<Weights, ApiError> {
+        let names = self.names.clone();
+        self.read(move |node| weights::current(node, &names)).await
+    }
+
+    async fn explain_weights(&self, epoch: Epoch) -> Result<WeightsExplained, ApiError> {
+        self.read(move |node| weights::explained(node, epoch)).await
     }
 }

@@ -26,6 +26,11 @@ impl Clock {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Microseconds since the start.
+    pub fn monotonic_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// How long until a time of this clock; zero when it has passed.
     pub fn until(&self, monotonic_ms: u64) -> Duration {
         Duration::from_millis(monotonic_ms.saturating_sub(self.monotonic_ms()))

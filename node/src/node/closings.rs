@@ -235,6 +235,7 @@ mod tests {
             Change::Proposals(proposal) => format!("{} {}", proposal.kind, proposal.state.name()),
             Change::Kv(kv) => format!("{} {} {}", kv.key, kv.version, kv.value_base64.is_some()),
             Change::Status(_) => "status".to_owned(),
+            Change::Metrics(_) => "metrics".to_owned(),
         }
     }
 

@@ -13,8 +13,10 @@ use tokio::sync::{mpsc, watch};
 use super::admission::Admission;
 use super::batches::BatchPool;
 use super::certified::CertifiedState;
+use super::clock::Clock;
 use super::driver::DriverInput;
 use super::mempool::Mempool;
+use super::metrics::{LiveReports, Measured, Observation};
 use super::read_index::ReadIndex;
 use super::read_only::Condition;
 use super::restart::RestartHandle;
@@ -41,6 +43,13 @@ pub struct NodeContext {
     pub mempool: Arc<Mempool>,
     pub hub: Arc<WatchHub>,
     pub telemetry: Arc<Telemetry>,
+    pub clock: Clock,
+    /// Votes and round trips as this node sees them.
+    pub observation: Arc<Observation>,
+    /// What this node knows of its own window.
+    pub measured: Measured,
+    /// The newest reports of others.
+    pub live: LiveReports,
     /// The engine's state, a few milliseconds old at most.
     pub agreement: watch::Receiver<EngineStatus>,
     /// The highest height for which this node has ever voted Commit, or its tip; raised before a Commit leaves. None while

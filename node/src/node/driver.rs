@@ -24,6 +24,8 @@ use tracing::{info, warn};
 use super::batches::{BatchPool, HeldBatch};
 use super::clock::Clock;
 use super::journal::{Entry, JournalId};
+use super::metrics::Observation;
+use super::metrics::receipt::Receipt;
 use super::telemetry::Telemetry;
 
 /// Inputs handled in one turn: more would delay the first one's effects.
@@ -136,6 +138,8 @@ pub struct Driver {
     pub network: Network,
     pub pool: Arc<BatchPool>,
     pub telemetry: Arc<Telemetry>,
+    /// Is told of every vote and decision; nothing comes back but receipts to send.
+    pub observation: Arc<Observation>,
     pub clock: Clock,
     pub ports: Ports,
     pub stop: CancellationToken,
@@ -147,6 +151,8 @@ struct Turn {
     outputs: Vec<Output>,
     /// The batches of each block that the outputs commit. Taken at once: the engine does not have them any more.
     payloads: BTreeMap<Height, Vec<Arc<HeldBatch>>>,
+    /// Receipts for votes that were handled.
+    receipts: Vec<(ValidatorId, Receipt)>,
 }
 
 enum Wake {
@@ -271,7 +277,10 @@ impl Driver {
 
     fn handle(&mut self, wake: Wake, turn: &mut Turn) -> anyhow::Result<()> {
         let input = match wake {
-            Wake::Input(DriverInput::Message { from, message }) => Input::Message { from, message },
+            Wake::Input(DriverInput::Message { from, message }) => {
+                turn.receipts.extend(self.observation.heard(&from, &message).map(|receipt| (from, receipt)));
+                Input::Message { from, message }
+            }
             Wake::Input(DriverInput::Batch(batch)) => {
                 let reference = batch.reference;
                 if !self.pool.is_pending(&reference.digest) {
@@ -352,13 +361,21 @@ impl Driver {
     }
 
     fn carry_out(&mut self, turn: Turn) -> anyhow::Result<()> {
-        let Turn { outputs, mut payloads } = turn;
+        let Turn { outputs, mut payloads, receipts } = turn;
+        self.observation.enter(self.engine.validators());
+        for (to, receipt) in receipts {
+            self.send(&to, &receipt.encode());
+        }
         for output in outputs {
             match output {
                 Output::Persist(_) => {}
                 Output::Send { to, message } => self.send(&to, &message.encode().into()),
-                Output::Broadcast(message) => self.broadcast(&message.encode().into()),
+                Output::Broadcast(message) => {
+                    self.broadcast(&message.encode().into());
+                    self.observation.said(&message);
+                }
                 Output::Committed { header, certificate } => {
+                    self.observation.decided(&certificate);
                     self.telemetry.committed_height.set(gauge_value(header.height.0));
                     let batches = payloads.remove(&header.height).unwrap_or_default();
                     let block = DecidedBlock { header, certificate, batches };

@@ -15,6 +15,8 @@ use tracing::{debug, info, warn};
 use super::batches::{HeldBatch, Offer, Taken};
 use super::context::NodeContext;
 use super::driver::{DriverInput, gauge_value};
+use super::metrics::hearsay;
+use super::metrics::receipt::Receipt;
 use super::wire::{Answer, DIGESTS_MAX, PayloadFrame, Question};
 use super::{read_index, serve, state};
 
@@ -22,6 +24,8 @@ use super::{read_index, serve, state};
 const BATCH_CHECKS_MAX: usize = 64;
 /// Gossiped blocks whose certificates are checked at once or wait for it.
 const BLOCK_CHECKS_MAX: usize = 16;
+/// Gossiped reports whose signatures are checked at once or wait for it. Others come again in a few seconds.
+const REPORT_CHECKS_MAX: usize = 64;
 /// Questions that are answered at once.
 const ANSWERS_MAX: usize = 64;
 /// Announced batches are fetched from so many peers at once. What is not fetched is announced again.
@@ -40,6 +44,7 @@ pub async fn only_answer(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiver
                 let node = node.clone();
                 tokio::spawn(async move {
                     if let Some(answer) = serve::answer(&node, from, request).await {
+                        node.observation.count_answer(answer.len());
                         // Who asked may have gone away.
                         let _ = reply.send(answer);
                     }
@@ -60,6 +65,7 @@ struct Desk {
     node: Arc<NodeContext>,
     batch_checks: Arc<Semaphore>,
     block_checks: Arc<Semaphore>,
+    report_checks: Arc<Semaphore>,
     answers: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
 }
@@ -72,6 +78,7 @@ pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiv
         node,
         batch_checks: Arc::new(Semaphore::new(BATCH_CHECKS_MAX)),
         block_checks: Arc::new(Semaphore::new(BLOCK_CHECKS_MAX)),
+        report_checks: Arc::new(Semaphore::new(REPORT_CHECKS_MAX)),
         answers: Arc::new(Semaphore::new(ANSWERS_MAX)),
         fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
     };
@@ -84,9 +91,7 @@ pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiv
             NetworkEvent::Gossip { id, topic: Topic::Blocks, from, message } => {
                 desk.on_block(id, from, message)
             }
-            NetworkEvent::Gossip { id, topic: Topic::Reports, .. } => {
-                desk.node.network.judge(id, Verdict::Ignore)
-            }
+            NetworkEvent::Gossip { id, topic: Topic::Reports, message, .. } => desk.on_report(id, message),
             NetworkEvent::Request { request, reply, .. } if read_index::is_question(&request) => {
                 // At once: it must not wait behind those who ask for blocks. Without a reply it is refused.
                 if let Some(height) = *desk.node.committing.borrow() {
@@ -99,6 +104,7 @@ pub async fn handle_events(node: Arc<NodeContext>, events: Arc<Mutex<EventReceiv
                 let node = desk.node.clone();
                 tokio::spawn(async move {
                     if let Some(answer) = serve::answer(&node, from, request).await {
+                        node.observation.count_answer(answer.len());
                         // Who asked may have gone away.
                         let _ = reply.send(answer);
                     }
@@ -129,6 +135,10 @@ impl Desk {
     /// Hands a message to the driver. Waiting for room here leaves the rest in the network's queues, which are fair to all
     /// peers; dropping it instead would let one peer's flood push out the others' votes.
     async fn on_consensus(&self, from: ValidatorId, frame: &[u8]) {
+        if let Some(receipt) = Receipt::decode(frame) {
+            self.node.observation.receipt(&from, receipt);
+            return;
+        }
         match Message::decode(frame) {
             Ok(message) => {
                 let input = DriverInput::Message { from, message: Box::new(message) };
@@ -181,6 +191,19 @@ impl Desk {
         let node = self.node.clone();
         tokio::spawn(async move {
             accept_batch(&node, from, encoding, offer).await;
+            drop(permit);
+        });
+    }
+
+    fn on_report(&self, id: GossipId, message: Bytes) {
+        let Ok(permit) = self.report_checks.clone().try_acquire_owned() else {
+            self.node.network.judge(id, Verdict::Ignore);
+            return;
+        };
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            let verdict = hearsay::judge_report(&node, message).await;
+            node.network.judge(id, verdict);
             drop(permit);
         });
     }

@@ -26,10 +26,10 @@ use super::state::StateView;
 const OPEN_VOTES_INTERVAL: Duration = Duration::from_secs(3);
 /// Open votes on such a page: some milliseconds of reading.
 const OPEN_VOTES_PAGE: usize = 500;
-/// How often evidence is submitted, and how long to wait in between: a removal takes effect at the epoch's end, so minutes
-/// are time enough.
-const EVIDENCE_TRIES: usize = 60;
-const EVIDENCE_PAUSE: Duration = Duration::from_secs(5);
+/// How often a proposal of this node itself is submitted.
+const SUBMISSION_TRIES: usize = 60;
+/// How long to wait between two tries of evidence: a removal takes effect at the epoch's end, so minutes are time enough.
+pub const EVIDENCE_PAUSE: Duration = Duration::from_secs(5);
 /// Digits of an id in an idempotency key of this node: 160 bits.
 const KEY_DIGITS: usize = 40;
 
@@ -179,9 +179,21 @@ async fn vote_yes(node: &Arc<NodeContext>, proposal: ProposalId, kind: Kind) {
 /// Submits evidence until a block has ordered it, or somebody else's.
 async fn submit_evidence(node: Arc<NodeContext>, first: Box<Vote>, second: Box<Vote>) {
     let (validator, epoch) = (first.validator, first.content.epoch);
-    for _ in 0..EVIDENCE_TRIES {
-        let body = ProposalBody::Evidence { first: first.clone(), second: second.clone() };
-        let submitted = submit_own(&node, body, own_key("evid", epoch, &validator.to_string())).await;
+    let key = own_key("evid", epoch, &validator.to_string());
+    let what = format!("evidence against {validator}");
+    submit_until_ordered(&node, ProposalBody::Evidence { first, second }, key, &what, EVIDENCE_PAUSE).await;
+}
+
+/// Submits a proposal in the node's own name until a block has ordered it, or it is refused for good. Pauses between two tries.
+pub async fn submit_until_ordered(
+    node: &Arc<NodeContext>,
+    body: ProposalBody,
+    idempotency_key: String,
+    what: &str,
+    pause: Duration,
+) {
+    for _ in 0..SUBMISSION_TRIES {
+        let submitted = submit_own(node, body.clone(), idempotency_key.clone()).await;
         let resolution = match submitted {
             Ok(Submitted::Known(_)) => return,
             // The sender goes when the node stops.
@@ -200,18 +212,18 @@ async fn submit_evidence(node: Arc<NodeContext>, first: Box<Vote>, second: Box<V
             Resolution::Expired => {}
             Resolution::Refused(error) if error.code.is_retryable() => {}
             Resolution::Refused(error) => {
-                warn!(%validator, %error, "evidence of this node itself was refused");
+                warn!(what, %error, "a proposal of this node itself was refused");
                 return;
             }
         }
-        tokio::time::sleep(EVIDENCE_PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
-    warn!(%validator, "evidence of this node itself was not ordered in time");
+    warn!(what, "a proposal of this node itself was not ordered in time");
 }
 
 /// An idempotency key for something that this node does once in an epoch: within the 64 bytes that a key may have, with
 /// enough of the name that no two meet.
-fn own_key(purpose: &str, epoch: Epoch, name: &str) -> String {
+pub fn own_key(purpose: &str, epoch: Epoch, name: &str) -> String {
     let name: String = name.chars().take(KEY_DIGITS).collect();
     format!("{purpose}{epoch}-{name}")
 }

@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::metrics::MetricSeries;
+
 /// All series of a node. Base units; rates are for whoever reads them.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -58,6 +60,8 @@ pub struct Telemetry {
     pub read_confirmation_seconds: Histogram,
     /// Linearizable reads that were refused because no quorum confirmed them.
     pub reads_unconfirmed: Counter,
+    /// Statistics of the node and its network.
+    pub metrics: MetricSeries,
     /// Process start, as agreed names go.
     pub start_time_seconds: Gauge<f64, AtomicU64>,
 }
@@ -125,6 +129,7 @@ impl Telemetry {
                 "reads_unconfirmed",
                 "Linearizable reads that no quorum confirmed in time",
             ),
+            metrics: MetricSeries::register(&mut registry),
             start_time_seconds: Gauge::default(),
             registry: Mutex::new(Registry::default()),
         };

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use aegis_ledger::{RejectCode, VoteStatus};
+use aegis_metrics::SignedReport;
 use aegis_rpc::api::{
     BlockEvent, Change, EncodedBytes, KvEvent, Outcome, ProposalEvent, ProposalState, WatchEvent,
 };
@@ -116,7 +117,9 @@ fn kv_event(proposal: &Proposal, row: &IndexedProposal) -> Option<KvEvent> {
         | ProposalBody::ValidatorAdd { .. }
         | ProposalBody::ValidatorRemove { .. }
         | ProposalBody::ProposalVote { .. }
-        | ProposalBody::Evidence { .. } => None,
+        | ProposalBody::Evidence { .. }
+        | ProposalBody::MetricsReport { .. }
+        | ProposalBody::MetricsEvidence { .. } => None,
     }
 }
 
@@ -199,6 +202,11 @@ pub fn subject(body: &ProposalBody) -> String {
             format!("{} on {}", if *approve { "yes" } else { "no" }, proposal.short())
         }
         ProposalBody::Evidence { first, .. } => format!("against {}", first.validator.short()),
+        ProposalBody::MetricsReport { sampled, .. } => format!("on {} sampled heights", sampled.len()),
+        ProposalBody::MetricsEvidence { first, .. } => match SignedReport::decode(first) {
+            Ok(signed) => format!("against {}", signed.report.reporter.short()),
+            Err(_) => "not two reports".to_owned(),
+        },
     };
     text.chars().take(SUBJECT_CHARS).collect()
 }

@@ -25,6 +25,7 @@ use super::context::NodeContext;
 use super::driver::{BLOCKS_MAX, Driver, DriverRequest, INPUTS_MAX, Ports, REQUESTS_MAX};
 use super::executor::Executor;
 use super::mempool::Mempool;
+use super::metrics::{LiveReports, Measured, Observation, agreed, publish, sampler};
 use super::prune::{Pruner, Retention};
 use super::read_index::{self, ReadIndex, Reader};
 use super::read_only::{Condition, Room, is_disk_trouble, is_little_space};
@@ -352,6 +353,10 @@ impl Parts {
         let (held_back_sender, held_back) = watch::channel(None);
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
         let (admission, admitted) = Admission::channel(consensus.pending_proposals);
+        let me = node_key.validator_id();
+        let (epoch, newest) = (&execution.standing.epoch.validators, execution.standing.executed.height);
+        let observation = Arc::new(Observation::new(me, clock, epoch.clone(), newest));
+        let live = LiveReports::new(me, epoch.epoch(), execution.standing.origin.1);
         let node = Arc::new(NodeContext {
             domain: genesis.domain(),
             genesis,
@@ -366,6 +371,10 @@ impl Parts {
             mempool: Arc::new(Mempool::new(consensus.pending_proposals, consensus.pending_bytes.bytes())),
             hub: Arc::new(WatchHub::new()),
             telemetry: Arc::new(Telemetry::starting_at(unix_ms())),
+            clock,
+            observation: observation.clone(),
+            measured: Measured::new(),
+            live,
             agreement,
             committing,
             reads,
@@ -390,6 +399,7 @@ impl Parts {
             network: network.clone(),
             pool: node.pool.clone(),
             telemetry: node.telemetry.clone(),
+            observation,
             clock,
             ports: Ports {
                 inputs,
@@ -520,6 +530,9 @@ fn spawn_tasks(
     tasks.spawn(named("questions for tips", sync::ask_for_tips(node.clone())));
     tasks.spawn(named("sync", sync::fetch_blocks(node.clone())));
     tasks.spawn(named("snapshots", shortcut::take_snapshots(node.clone())));
+    tasks.spawn(named("samples", sampler::sample(node.clone())));
+    tasks.spawn(named("reports", publish::publish_reports(node.clone())));
+    tasks.spawn(named("agreed reports", agreed::submit_reports(node.clone())));
     tasks.spawn(named("progress", state_sync::progress::show(node.state_sync.progress.subscribe())));
     tasks
 }

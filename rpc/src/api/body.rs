@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::encoded::EncodedBytes;
 use super::error::ApiError;
+use super::report_body::{MetricsEvidenceJson, MetricsReportJson, SampledVotesJson};
 
 /// A proposal's kind and body in JSON. Reading checks nothing: [`ProposalBodyJson::to_body`] does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -67,6 +68,18 @@ impl ProposalBodyJson {
                     second: Box::new(read_vote("body.second_base64", &second_base64)?),
                 }
             }
+            Kind::MetricsReport => {
+                let MetricsReportJson { report_base64, sampled } = self.fields()?;
+                let sampled = sampled.iter().map(SampledVotesJson::to_votes);
+                ProposalBody::MetricsReport {
+                    report: report_base64.0,
+                    sampled: sampled.collect::<Result<_, _>>()?,
+                }
+            }
+            Kind::MetricsEvidence => {
+                let MetricsEvidenceJson { first_base64, second_base64 } = self.fields()?;
+                ProposalBody::MetricsEvidence { first: first_base64.0, second: second_base64.0 }
+            }
         };
         body.check().map_err(in_body)?;
         Ok(body)
@@ -105,6 +118,16 @@ impl From<&ProposalBody> for ProposalBodyJson {
                 first_base64: EncodedBytes(first.encode()),
                 second_base64: EncodedBytes(second.encode()),
             }),
+            ProposalBody::MetricsReport { report, sampled } => BodyFields::MetricsReport(MetricsReportJson {
+                report_base64: EncodedBytes(report),
+                sampled: sampled.iter().map(SampledVotesJson::from).collect(),
+            }),
+            ProposalBody::MetricsEvidence { first, second } => {
+                BodyFields::MetricsEvidence(MetricsEvidenceJson {
+                    first_base64: EncodedBytes(first),
+                    second_base64: EncodedBytes(second),
+                })
+            }
         };
         // Structs of text, numbers and booleans always have a JSON form.
         let json = serde_json::to_value(fields).unwrap_or_default();
@@ -161,6 +184,10 @@ pub enum BodyFields {
     ProposalVote(ProposalVoteJson),
     /// `evidence`
     Evidence(EvidenceJson),
+    /// `metrics.report`
+    MetricsReport(MetricsReportJson),
+    /// `metrics.evidence`
+    MetricsEvidence(MetricsEvidenceJson),
 }
 
 /// `kv.put`: sets a key.
@@ -269,7 +296,7 @@ pub struct EvidenceJson {
 
 #[cfg(test)]
 mod tests {
-    use aegis_types::{Epoch, Hash, Height, Signature, View, VoteContent, VoteKind};
+    use aegis_types::{Epoch, Hash, Height, SampledVotes, Signature, View, VoteContent, VoteKind};
     use serde_json::json;
 
     use super::*;
@@ -286,6 +313,10 @@ mod tests {
         Box::new(Vote { content, validator: ValidatorId([7; 32]), signature: Signature([8; 64]) })
     }
 
+    fn sampled(height: u64, own: Option<(View, Signature)>) -> SampledVotes {
+        SampledVotes { height: Height(height), voters: [0, 2, 9].into_iter().collect(), own }
+    }
+
     #[test]
     fn every_kind_survives_the_way_through_json() {
         let bodies = [
@@ -299,6 +330,12 @@ mod tests {
             ProposalBody::ValidatorRemove { validator: ValidatorId([1; 32]) },
             ProposalBody::ProposalVote { proposal: Hash([2; 32]), approve: true },
             ProposalBody::Evidence { first: vote(1), second: vote(2) },
+            ProposalBody::MetricsReport { report: vec![1, 0xff], sampled: vec![sampled(3, None)] },
+            ProposalBody::MetricsReport {
+                report: vec![1],
+                sampled: vec![sampled(3, None), sampled(9, Some((View(0), Signature([8; 64]))))],
+            },
+            ProposalBody::MetricsEvidence { first: vec![1], second: vec![2] },
         ];
         for body in bodies {
             let text = serde_json::to_string(&ProposalBodyJson::from(&body)).unwrap();

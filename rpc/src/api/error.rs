@@ -226,6 +226,9 @@ impl From<TypesError> for ApiError {
             | TypesError::NotCanonical { .. }
             | TypesError::NotAMember { .. }
             | TypesError::BelowQuorum { .. }
+            | TypesError::TooFewMembers { .. }
+            | TypesError::BadCore { .. }
+            | TypesError::BadTolerance { .. }
             | TypesError::BadValidatorSet { .. } => Self::new(ErrorCode::InvalidArgument, message),
         }
     }

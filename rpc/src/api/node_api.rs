@@ -10,6 +10,7 @@ use super::consistency::Consistency;
 use super::error::ApiError;
 use super::health::{NetworkStatus, Readiness};
 use super::kv::KvEntry;
+use super::metrics::{IntegrationMetrics, NetworkMetrics};
 use super::page::{Page, PageRequest};
 use super::peer::Peer;
 use super::proof::{Handovers, KvProof};
@@ -18,6 +19,7 @@ use super::status::Status;
 use super::submit::{Submission, Submit, Wait};
 use super::validators::Validators;
 use super::watch::{WatchEvent, WatchRequest};
+use super::weights::{Weights, WeightsExplained};
 
 /// Events in ascending order of height. An error is the last item.
 pub type WatchStream = BoxStream<'static, Result<WatchEvent, ApiError>>;
@@ -162,4 +164,29 @@ pub trait NodeApi: Send + Sync + 'static {
     /// # Errors
     /// `unavailable` while the node starts or stops.
     async fn network_status(&self) -> Result<NetworkStatus, ApiError>;
+
+    /// This node's statistics and those of the network as it sees them.
+    ///
+    /// # Errors
+    /// `unavailable` while the node starts or stops.
+    async fn node_metrics(&self) -> Result<IntegrationMetrics, ApiError>;
+
+    /// The values of all nodes, from their newest signed reports. `liars` is the share of observers that the bounds on the
+    /// observers' values allow to lie; it has been checked.
+    ///
+    /// # Errors
+    /// `unavailable` while the node starts or stops.
+    async fn network_metrics(&self, liars: f64) -> Result<NetworkMetrics, ApiError>;
+
+    /// The current epoch's weights and what they trade.
+    ///
+    /// # Errors
+    /// `unavailable` while the node starts or stops.
+    async fn weights(&self) -> Result<Weights, ApiError>;
+
+    /// How the weights of an epoch came about.
+    ///
+    /// # Errors
+    /// `not_found` for an epoch whose weights were not measured or are no longer kept.
+    async fn explain_weights(&self, epoch: Epoch) -> Result<WeightsExplained, ApiError>;
 }

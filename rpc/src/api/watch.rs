@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::encoded::EncodedBytes;
 use super::error::ApiError;
+use super::metrics::IntegrationMetrics;
 use super::proposal::{Outcome, ProposalState};
 use super::status::Status;
 
@@ -23,11 +24,13 @@ pub enum Topic {
     Kv,
     /// The node's status; not replayed.
     Status,
+    /// Statistics of the node and its network; not replayed.
+    Metrics,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Self; 4] = [Self::Blocks, Self::Proposals, Self::Kv, Self::Status];
+    pub const ALL: [Self; 5] = [Self::Blocks, Self::Proposals, Self::Kv, Self::Status, Self::Metrics];
 
     /// The name in documents and queries.
     pub const fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Topic {
             Self::Proposals => "proposals",
             Self::Kv => "kv",
             Self::Status => "status",
+            Self::Metrics => "metrics",
         }
     }
 }
@@ -69,9 +73,9 @@ impl WatchRequest {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WatchEvent {
-    /// Height of the block that brought it; for a status, the newest committed height.
+    /// Height of the block that brought it; for a status or statistics, the newest committed height.
     #[schema(value_type = u64)]
     pub height: Height,
     /// What happened.
@@ -80,7 +84,7 @@ pub struct WatchEvent {
 }
 
 /// What happened, by topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "topic", content = "data", rename_all = "snake_case")]
 pub enum Change {
     /// A block was executed.
@@ -91,6 +95,8 @@ pub enum Change {
     Kv(KvEvent),
     /// The node's status.
     Status(Box<Status>),
+    /// Statistics of the node and its network.
+    Metrics(Box<IntegrationMetrics>),
 }
 
 impl Change {
@@ -101,6 +107,7 @@ impl Change {
             Self::Proposals(_) => Topic::Proposals,
             Self::Kv(_) => Topic::Kv,
             Self::Status(_) => Topic::Status,
+            Self::Metrics(_) => Topic::Metrics,
         }
     }
 }

@@ -9,10 +9,10 @@ use super::error::ClientError;
 use super::transport::Transport;
 use super::watch::{self, ClientWatch};
 use crate::api::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, Health, KvEntry, KvProof,
-    NetworkStatus, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
-    ProposalSummary, Readiness, Status, Submission, Submit, SubmitJson, Validators, VoteRequest, Wait,
-    WatchRequest,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, Health, IntegrationMetrics,
+    KvEntry, KvProof, NetworkMetrics, NetworkStatus, Page, PageRequest, ParameterInfo, Payload, Peer,
+    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, SubmitJson,
+    Validators, VoteRequest, Wait, WatchRequest, Weights, WeightsExplained,
 };
 
 /// A client of one node. Keeps connections between calls.
@@ -212,6 +212,39 @@ impl Client {
     pub async fn block(&self, height: Option<Height>) -> Result<BlockDetail, ClientError> {
         let which = height.map_or_else(|| "latest".to_owned(), |height| height.to_string());
         self.transport.get(&["v1", "blocks", &which], &[]).await
+    }
+
+    /// The node's statistics and those of the network as it sees them.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn node_metrics(&self) -> Result<IntegrationMetrics, ClientError> {
+        self.transport.get(&["v1", "metrics", "node"], &[]).await
+    }
+
+    /// The values of all nodes, from their newest signed reports. `liars` is the share of observers that the bounds on the
+    /// observers' values allow to lie.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn network_metrics(&self, liars: f64) -> Result<NetworkMetrics, ClientError> {
+        self.transport.get(&["v1", "metrics", "network"], &[("liars", liars.to_string())]).await
+    }
+
+    /// The current epoch's weights and what they trade.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn weights(&self) -> Result<Weights, ClientError> {
+        self.transport.get(&["v1", "weights"], &[]).await
+    }
+
+    /// How the weights of an epoch came about; not checked here.
+    ///
+    /// # Errors
+    /// As all calls.
+    pub async fn explain_weights(&self, epoch: Epoch) -> Result<WeightsExplained, ClientError> {
+        self.transport.get(&["v1", "weights", &epoch.to_string()], &[]).await
     }
 
     /// Changes in ascending order of height.

@@ -437,6 +437,7 @@ impl From<WatchEvent> for proto::WatchEvent {
                 value: kv.value_base64.map(|value| value.0),
             }),
             Change::Status(status) => Message::Status((*status).into()),
+            Change::Metrics(metrics) => Message::Metrics((*metrics).into()),
         };
         Self { height: event.height.0, change: Some(change) }
     }

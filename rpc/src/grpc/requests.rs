@@ -128,6 +128,7 @@ fn topic_of(topic: i32) -> Result<Topic, ApiError> {
         Ok(proto::Topic::Proposals) => Ok(Topic::Proposals),
         Ok(proto::Topic::Kv) => Ok(Topic::Kv),
         Ok(proto::Topic::Status) => Ok(Topic::Status),
+        Ok(proto::Topic::Metrics) => Ok(Topic::Metrics),
         Ok(proto::Topic::Unspecified) | Err(_) => {
             Err(ApiError::invalid("topics", format_args!("{topic} is not known")))
         }

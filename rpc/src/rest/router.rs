@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::openapi::{self, Document};
-use super::{agreed, blocks, kv, node, probes, proofs, proposals, watch};
+use super::{agreed, blocks, kv, metrics, node, probes, proofs, proposals, watch, weights};
 use crate::api::{ApiError, ErrorCode};
 use crate::problem::Problem;
 use crate::server::Operations;
@@ -44,6 +44,11 @@ pub(super) fn documented_routes() -> OpenApiRouter<Arc<Operations>> {
         .routes(routes!(proofs::list_handovers))
         .routes(routes!(blocks::get_latest))
         .routes(routes!(blocks::get_block))
+        .routes(routes!(metrics::get_node_metrics))
+        .routes(routes!(metrics::get_network_metrics))
+        .routes(routes!(metrics::get_integration))
+        .routes(routes!(weights::get_weights))
+        .routes(routes!(weights::explain_weights))
         .routes(routes!(watch::watch))
         .routes(routes!(probes::livez))
         .routes(routes!(probes::readyz))

@@ -39,7 +39,7 @@ pub(crate) struct ErrorFrame {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WatchQuery {
-    /// Some of `blocks`, `proposals`, `kv`, `status`, separated by commas.
+    /// Some of `blocks`, `proposals`, `kv`, `status`, `metrics`, separated by commas.
     topics: String,
     /// First height to deliver; the next block's when absent.
     #[param(value_type = Option<u64>)]

@@ -11,10 +11,10 @@ use super::entry::Caller;
 use super::pace::paced;
 use crate::api::submit::check_timeout;
 use crate::api::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
-    NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
-    ProposalSummary, Readiness, Status, Submission, Submit, Validators, VoteRequest, WatchRequest,
-    WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, IntegrationMetrics, KvEntry,
+    KvProof, NetworkMetrics, NetworkStatus, NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer,
+    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators,
+    VoteRequest, WatchRequest, WatchStream, Weights, WeightsExplained,
 };
 use crate::config::RpcLimits;
 
@@ -87,6 +87,33 @@ impl Operations {
     ) -> Result<Page<EvidenceInfo>, ApiError> {
         page.check()?;
         self.read(caller, self.api.evidence(page)).await
+    }
+
+    pub(crate) async fn node_metrics(&self, caller: Caller) -> Result<IntegrationMetrics, ApiError> {
+        self.read(caller, self.api.node_metrics()).await
+    }
+
+    pub(crate) async fn network_metrics(
+        &self,
+        caller: Caller,
+        liars: f64,
+    ) -> Result<NetworkMetrics, ApiError> {
+        if !(0.0..1.0).contains(&liars) {
+            return Err(ApiError::invalid("liars", "give a share of at least 0 and below 1, such as 0.1"));
+        }
+        self.read(caller, self.api.network_metrics(liars)).await
+    }
+
+    pub(crate) async fn weights(&self, caller: Caller) -> Result<Weights, ApiError> {
+        self.read(caller, self.api.weights()).await
+    }
+
+    pub(crate) async fn explain_weights(
+        &self,
+        caller: Caller,
+        epoch: Epoch,
+    ) -> Result<WeightsExplained, ApiError> {
+        self.read(caller, self.api.explain_weights(epoch)).await
     }
 
     pub(crate) async fn network_status(&self, caller: Caller) -> Result<NetworkStatus, ApiError> {

@@ -11,6 +11,12 @@ use aegis_types::{
 use async_trait::async_trait;
 use futures::StreamExt;
 
+#[path = "fake_metrics.rs"]
+mod fake_metrics;
+
+pub use fake_metrics::node_metrics;
+use fake_metrics::{explanation, network_metrics, weights};
+
 /// The one proposal that the node knows.
 pub const KNOWN: Hash = Hash([7; 32]);
 
@@ -282,6 +288,7 @@ pub fn block(height: u64) -> BlockDetail {
 /// The event of a height: each topic in turn.
 pub fn event(height: u64) -> WatchEvent {
     let change = match height % 4 {
+        _ if height % 8 == 7 => Change::Metrics(Box::new(node_metrics())),
         0 => Change::Blocks(BlockEvent {
             digest: header(height).digest(),
             epoch: Epoch(2),
@@ -480,5 +487,24 @@ impl NodeApi for FakeNode {
 
     async fn network_status(&self) -> Result<NetworkStatus, ApiError> {
         Ok(network_status())
+    }
+
+    async fn node_metrics(&self) -> Result<IntegrationMetrics, ApiError> {
+        Ok(node_metrics())
+    }
+
+    async fn network_metrics(&self, liars: f64) -> Result<NetworkMetrics, ApiError> {
+        Ok(network_metrics(liars))
+    }
+
+    async fn weights(&self) -> Result<Weights, ApiError> {
+        Ok(weights())
+    }
+
+    async fn explain_weights(&self, epoch: Epoch) -> Result<WeightsExplained, ApiError> {
+        if epoch > Epoch(NEWEST) {
+            return Err(ApiError::not_found(format_args!("the weights of epoch {epoch}")));
+        }
+        Ok(explanation(epoch))
     }
 }

@@ -222,6 +222,20 @@ async fn a_watch_streams_events_and_ends_with_the_height_to_resume_from() {
     assert_eq!((last.code(), error(&last).resume_from), (Code::Aborted, Some(4)));
 }
 
+#[tokio::test]
+async fn statistics_come_with_what_is_unknown_left_out() {
+    let server = start().await;
+    let mut client = client(&server).await;
+    let topics = vec![proto::Topic::Metrics.into()];
+    let request = proto::WatchRequest { topics, from_height: Some(1), key_prefix: None };
+    let mut events = client.watch(request).await.unwrap().into_inner();
+    let event = events.next().await.unwrap().unwrap();
+    let Some(proto::watch_event::Change::Metrics(metrics)) = event.change else { panic!("{event:?}") };
+    let values = metrics.consciousness_metrics.unwrap();
+    assert_eq!((values.phi, values.coherence, values.stability), (None, Some(0.75), Some(0.5)));
+    assert_eq!(metrics.quality.unwrap().reasons["phi"], "12 samples");
+}
+
 fn expected_event(height: u64) -> proto::WatchEvent {
     use proto::watch_event::Change;
     let event = fake_node::event(height);
@@ -244,7 +258,9 @@ fn expected_event(height: u64) -> proto::WatchEvent {
         aegis_rpc::Change::Status(_) => {
             Change::Status(proto::Status { chain_id: "aegis-test-1".into(), ..status_message() })
         }
-        aegis_rpc::Change::Blocks(_) => panic!("no block in the first three heights"),
+        aegis_rpc::Change::Blocks(_) | aegis_rpc::Change::Metrics(_) => {
+            panic!("neither a block nor statistics in the first three heights")
+        }
     };
     proto::WatchEvent { height, change: Some(change) }
 }

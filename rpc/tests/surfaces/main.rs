@@ -6,6 +6,7 @@ mod fixture;
 mod client;
 mod grpc;
 mod limits;
+mod metrics;
 mod openapi;
 mod problems;
 mod rest;

@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::fake_node::KNOWN;
 use crate::fixture::{Fixture, start};
 
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 25] = [
     "/api/health",
+    "/api/metrics/integration",
     "/api/network/status",
     "/livez",
     "/metrics",
@@ -19,6 +20,8 @@ const PATHS: [&str; 20] = [
     "/v1/handovers",
     "/v1/kv",
     "/v1/kv/{key}",
+    "/v1/metrics/network",
+    "/v1/metrics/node",
     "/v1/parameters",
     "/v1/peers",
     "/v1/proofs/kv",
@@ -27,10 +30,16 @@ const PATHS: [&str; 20] = [
     "/v1/proposals/{id}/votes",
     "/v1/status",
     "/v1/validators",
+    "/v1/weights",
+    "/v1/weights/{epoch}",
 ];
 
 fn with_parameters(path: &str) -> String {
-    let path = path.replace("{id}", &KNOWN.to_string()).replace("{key}", "a").replace("{height}", "12");
+    let path = path
+        .replace("{id}", &KNOWN.to_string())
+        .replace("{key}", "a")
+        .replace("{height}", "12")
+        .replace("{epoch}", "2");
     if path == "/v1/proofs/kv" { path + "?key=a" } else { path }
 }
 

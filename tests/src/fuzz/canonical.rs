@@ -1,7 +1,10 @@
-//! The canonical decoders of `aegis_types`. The first byte chooses the type, the others are its encoding.
+//! The canonical decoders of `aegis_types`, and of the reports that nodes gossip. The first byte chooses the type, the others
+//! are its encoding.
 
 use std::fmt::Debug;
 
+use aegis_metrics::reports::{ChannelSummary, ReportedValues};
+use aegis_metrics::{Micro, Report, ReportEvidence, SignedReport};
 use aegis_types::{
     Batch, BatchRef, Canonical, Certificate, CommittedBlock, Genesis, Header, Kind, Proposal, ProposalBody,
     ValidatorSet, Vote, VoteContent,
@@ -22,6 +25,10 @@ const TYPES: [fn(&[u8]); 10] = [
     check::<Genesis>,
 ];
 
+/// Reports have the choices from here on, far from the others, so that what stands in the corpus keeps its meaning.
+const REPORTS: usize = 128;
+const REPORT_TYPES: [fn(&[u8]); 3] = [check::<Report>, check::<SignedReport>, check::<ReportEvidence>];
+
 /// Whatever decodes is the encoding of what it decodes to.
 ///
 /// # Panics
@@ -29,7 +36,8 @@ const TYPES: [fn(&[u8]); 10] = [
 pub fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else { return };
     let choice = usize::from(*choice);
-    match TYPES.get(choice) {
+    let of_reports = choice.checked_sub(REPORTS).and_then(|choice| REPORT_TYPES.get(choice));
+    match TYPES.get(choice).or(of_reports) {
         Some(check) => check(bytes),
         None => check_body(Kind::ALL[(choice - TYPES.len()) % Kind::ALL.len()], bytes),
     }
@@ -79,9 +87,46 @@ pub fn seeds() -> Vec<Vec<u8>> {
         encodings.into_iter().enumerate().map(|(choice, encoding)| tagged(choice, encoding)).collect();
     seeds.push(tagged(6, samples::handover_header().encode()));
     seeds.push(tagged(7, samples::empty_block().encode()));
+    seeds.extend(report_seeds());
     for (_, body) in samples::bodies() {
         let kind = Kind::ALL.into_iter().position(|kind| kind == body.kind()).unwrap();
         seeds.push(tagged(TYPES.len() + kind, body.encode()));
     }
     seeds
+}
+
+/// Reports of a member and of an observer, and two that contradict each other.
+fn report_seeds() -> Vec<Vec<u8>> {
+    let key = aegis_types::Keypair::from_seed(&[5; 32]);
+    let domain = samples::genesis().domain();
+    let report = |sequence: u64, rows: usize| Report {
+        epoch: aegis_types::Epoch(3),
+        sequence,
+        reporter: key.validator_id(),
+        height: aegis_types::Height(77),
+        rtt_us: vec![12_345; rows],
+        votes_in_time: vec![9_999; rows],
+        channels: (0..8)
+            .map(|channel| {
+                (channel, ChannelSummary { octiles: [-3, -2, -1, 0, 1, 2, 3], histogram: Some([75; 8]) })
+            })
+            .collect(),
+        values: ReportedValues {
+            phi: Some(Micro::new(7)),
+            samples: 600,
+            channels: 0xff,
+            ..ReportedValues::default()
+        },
+        covered_weight: aegis_types::Weight(4),
+    };
+    let signed = |sequence, rows| report(sequence, rows).sign(&key, &domain);
+    let evidence = ReportEvidence::new(signed(1, 4), signed(1, 5)).expect("they differ");
+    [
+        (0, report(1, 4).encode()),
+        (0, report(2, 0).encode()),
+        (1, signed(1, 4).encode()),
+        (2, evidence.encode()),
+    ]
+    .map(|(choice, encoding)| tagged(REPORTS + choice, encoding))
+    .to_vec()
 }

@@ -134,6 +134,11 @@ pub fn rest_seeds() -> Vec<Vec<u8>> {
         "blocks/18446744073709551615",
         "blocks/-1",
         "watch?topics=blocks,kv&from_height=3&key_prefix=a",
+        "metrics/node",
+        "metrics/network?liars=0.1",
+        "metrics/network?liars=NaN",
+        "weights",
+        "weights/3",
     ]
     .map(|path| format!("GET /v1/{path}\n"))
     .to_vec();
@@ -217,11 +222,14 @@ mod tests {
         let operations = [
             "block",
             "evidence",
+            "explain_weights",
             "handovers",
             "kv_get",
             "kv_list",
             "kv_proof",
+            "network_metrics",
             "network_status",
+            "node_metrics",
             "parameters",
             "peers",
             "proposal",
@@ -233,13 +241,16 @@ mod tests {
             "validators",
             "vote",
             "watch",
+            "weights",
         ];
         assert_eq!(
             reached(run_rest, rest_seeds()),
             operations.into_iter().filter(|name| *name != "watch").collect::<Vec<_>>()
         );
         // Readiness is asked for by a task of the server's own, at its own time.
-        let asked = |name: &&str| !["telemetry", "readiness"].contains(name);
+        let other =
+            ["explain_weights", "network_metrics", "node_metrics", "telemetry", "weights", "readiness"];
+        let asked = |name: &&str| !other.contains(name);
         let by_grpc: Vec<_> = reached(run_grpc, grpc_seeds()).into_iter().filter(asked).collect();
         assert_eq!(by_grpc, operations.into_iter().filter(asked).collect::<Vec<_>>());
     }

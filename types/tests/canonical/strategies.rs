@@ -4,8 +4,8 @@ use aegis_types::state_tree::Leaf;
 use aegis_types::{
     AccountId, Batch, BatchRef, BlockKind, Certificate, CertifiedHeader, CommittedBlock, Epoch, Executed,
     Genesis, Handover, Hash, Header, Height, Keypair, KvRecord, Member, Parameter, Parameters, Proposal,
-    ProposalBody, Signature, StateProof, ValidatorId, ValidatorSet, View, Vote, VoteContent, VoteKind,
-    Weight,
+    ProposalBody, SampledVotes, Signature, StateProof, ValidatorId, ValidatorSet, View, Vote, VoteContent,
+    VoteKind, Weight,
 };
 use proptest::prelude::*;
 
@@ -88,7 +88,23 @@ pub fn body() -> impl Strategy<Value = ProposalBody> {
         (hash(), any::<bool>())
             .prop_map(|(proposal, approve)| ProposalBody::ProposalVote { proposal, approve }),
         evidence(),
+        (value(), prop::collection::btree_map(number(), sampled(), 0..4)).prop_map(|(report, sampled)| {
+            let at = |(height, votes)| SampledVotes { height: Height(height), ..votes };
+            ProposalBody::MetricsReport { report, sampled: sampled.into_iter().map(at).collect() }
+        }),
+        (value(), value())
+            .prop_filter("they differ", |(first, second)| first != second)
+            .prop_map(|(first, second)| ProposalBody::MetricsEvidence { first, second }),
     ]
+}
+
+fn sampled() -> impl Strategy<Value = SampledVotes> {
+    let own = prop::option::of((number().prop_map(View), signature()));
+    (prop::collection::btree_set(0..128_usize, 0..9), own).prop_map(|(voters, own)| SampledVotes {
+        height: Height::ZERO,
+        voters: voters.into_iter().collect(),
+        own,
+    })
 }
 
 pub fn proposal() -> impl Strategy<Value = Proposal> {
@@ -183,8 +199,11 @@ fn members(validator: impl Strategy<Value = ValidatorId>) -> impl Strategy<Value
 }
 
 pub fn validator_set() -> impl Strategy<Value = ValidatorSet> {
-    (number(), members(stranger())).prop_map(|(epoch, members)| {
-        ValidatorSet::new(Epoch(epoch), members).expect("equal weights make a valid set")
+    (number(), members(stranger()), any::<bool>()).prop_map(|(epoch, members, is_led)| {
+        let leaders: Vec<ValidatorId> =
+            members.iter().rev().filter(|_| is_led).map(|member| member.validator).collect();
+        let set = ValidatorSet::new(Epoch(epoch), members).expect("equal weights make a valid set");
+        set.with_leaders(&leaders).expect("all members can lead")
     })
 }
 
@@ -203,11 +222,18 @@ fn parameters() -> impl Strategy<Value = Parameters> {
 
 pub fn genesis() -> impl Strategy<Value = Genesis> {
     ("[a-z0-9-]{1,48}", number(), members(validator()), parameters()).prop_map(
-        |(chain, timestamp_ms, members, parameters)| Genesis {
-            chain: chain.parse().expect("a valid chain id"),
-            timestamp_ms,
-            validators: ValidatorSet::new(Epoch::ZERO, members).expect("equal weights make a valid set"),
-            parameters,
+        |(chain, timestamp_ms, members, mut parameters)| {
+            if parameters.check_weight_policy(members.len()).is_err() {
+                for parameter in [Parameter::CoreSize, Parameter::FaultTolerance] {
+                    parameters.set(parameter, parameter.range().default).expect("a profile fits any number");
+                }
+            }
+            Genesis {
+                chain: chain.parse().expect("a valid chain id"),
+                timestamp_ms,
+                validators: ValidatorSet::new(Epoch::ZERO, members).expect("equal weights make a valid set"),
+                parameters,
+            }
         },
     )
 }

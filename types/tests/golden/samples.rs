@@ -3,8 +3,9 @@
 use aegis_types::state_tree::Leaf;
 use aegis_types::{
     Batch, BlockKind, Canonical, Certificate, CertifiedHeader, ChainId, CommittedBlock, Domain, Epoch,
-    Executed, Genesis, Handover, Hash, Header, Height, Keypair, KvRecord, Member, Parameter, Parameters,
-    Proposal, ProposalBody, StateProof, ValidatorSet, View, Vote, VoteContent, VoteKind, Weight,
+    Executed, Genesis, Handover, Hash, Header, Height, Keypair, KvRecord, Member, MemberBits, Parameter,
+    Parameters, Proposal, ProposalBody, SampledVotes, StateProof, ValidatorSet, View, Vote, VoteContent,
+    VoteKind, Weight,
 };
 
 /// 2026-01-01T00:00:00Z.
@@ -95,7 +96,30 @@ pub fn bodies() -> Vec<(&'static str, ProposalBody)> {
         ("proposal.vote yes", ProposalBody::ProposalVote { proposal: Hash([0x77; 32]), approve: true }),
         ("proposal.vote no", ProposalBody::ProposalVote { proposal: Hash([0x77; 32]), approve: false }),
         ("evidence", ProposalBody::Evidence { first: evidence(0xaa), second: evidence(0xbb) }),
+        (
+            "metrics.report",
+            ProposalBody::MetricsReport { report: vec![0x01, 0xff], sampled: sampled_votes() },
+        ),
+        (
+            "metrics.report of nothing",
+            ProposalBody::MetricsReport { report: vec![0x01], sampled: Vec::new() },
+        ),
+        ("metrics.evidence", ProposalBody::MetricsEvidence { first: vec![0x01], second: vec![0x02] }),
     ]
+}
+
+pub fn sampled_votes() -> Vec<SampledVotes> {
+    let voters: MemberBits = [0, 3, 9, 127].into_iter().collect();
+    let own = Some((View(300), commit().signature));
+    vec![
+        SampledVotes { height: Height(70_000), voters: voters.clone(), own },
+        SampledVotes { height: Height(70_001), voters, own: None },
+    ]
+}
+
+pub fn led_validators() -> ValidatorSet {
+    let leaders = [6, 4].map(|n| keypair(n).validator_id());
+    validators().with_leaders(&leaders).expect("the sample's leaders are heavy enough")
 }
 
 pub fn proposal(body: ProposalBody) -> Proposal {

@@ -177,6 +177,8 @@ impl Api {
         telemetry.view.set(gauge_value(agreement.view.0));
         let me = self.node.node_key.validator_id();
         telemetry.weight.set(gauge_value(agreement.validators.weight_of(&me).0));
+        drop(agreement);
+        telemetry.metrics.set(&self.node.integration_metrics());
     }
 
     /// The newest block's age, when it is more than an idle network with a view change or two explains.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Api, internal};
 use crate::node::watch::{BlockEvents, past_events};
 
-/// How often a watcher of the status hears of it, at most.
+/// How often a watcher of the status or of statistics hears of them, at most.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 struct Watcher {
@@ -67,10 +67,8 @@ impl Watcher {
             }
             Err(None) => return None,
         };
-        if !self.is_over
-            && let Some(status) = self.status().await
-        {
-            told.push(status);
+        if !self.is_over && self.status_due().is_some_and(|due| due <= Instant::now()) {
+            told.extend(self.standing().await);
         }
         Some((told, self))
     }
@@ -122,19 +120,29 @@ impl Watcher {
         events.iter().filter(is_wanted).cloned().collect()
     }
 
-    /// When the watcher is to hear of the status; none if it does not want to.
+    fn wants(&self, topic: Topic) -> bool {
+        self.request.topics.is_empty() || self.request.topics.contains(&topic)
+    }
+
+    /// When the watcher is to hear of the status and of statistics; none if it wants neither.
     fn status_due(&self) -> Option<Instant> {
-        let is_wanted = self.request.topics.is_empty() || self.request.topics.contains(&Topic::Status);
+        let is_wanted = self.wants(Topic::Status) || self.wants(Topic::Metrics);
         is_wanted.then(|| self.status_told.map_or_else(Instant::now, |told| told + STATUS_INTERVAL))
     }
 
-    async fn status(&mut self) -> Option<Result<WatchEvent, ApiError>> {
-        self.status_due().filter(|due| *due <= Instant::now())?;
+    /// Where node and network stand now, of what the watcher wants.
+    async fn standing(&mut self) -> Told {
         self.status_told = Some(Instant::now());
-        let status = self.api.own_status().await;
-        Some(status.map(|status| WatchEvent {
-            height: self.next.previous(),
-            change: Change::Status(Box::new(status)),
-        }))
+        let height = self.next.previous();
+        let mut told = Vec::new();
+        if self.wants(Topic::Status) {
+            let status = self.api.own_status().await;
+            told.push(status.map(|status| WatchEvent { height, change: Change::Status(Box::new(status)) }));
+        }
+        if self.wants(Topic::Metrics) {
+            let metrics = Change::Metrics(Box::new(self.api.own_metrics()));
+            told.push(Ok(WatchEvent { height, change: metrics }));
+        }
+        told
     }
 }

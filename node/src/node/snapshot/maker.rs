@@ -34,6 +34,9 @@ const SPREAD_MAX: Duration = Duration::from_secs(20);
 const SPREAD_PART: u32 = 8;
 /// How often a waiting writer looks whether it should begin or end.
 const SPREAD_STEP: Duration = Duration::from_millis(100);
+/// How long a stopping node waits for a snapshot that it has given up: less than the node has for stopping.
+const GIVE_UP_TIMEOUT: Duration = Duration::from_millis(2_000);
+const GIVE_UP_STEP: Duration = Duration::from_millis(5);
 
 /// What makes snapshots.
 pub struct MakerOptions {
@@ -143,12 +146,21 @@ impl SnapshotMaker {
         Ok(())
     }
 
-    /// Gives up what is being written, and waits until the stores are not used any more.
+    /// Gives up what is being written, and waits for a while until the stores are not used any more. On a busy machine the
+    /// thread, which stands back, may take longer: then the node does not wait for it. What it leaves is deleted at the next
+    /// start.
     pub fn finish(self) {
         self.stop.cancel();
-        if let Some(writing) = self.writing
-            && writing.join().is_err()
-        {
+        let Some(writing) = self.writing else { return };
+        let begun = Instant::now();
+        while !writing.is_finished() {
+            if begun.elapsed() > GIVE_UP_TIMEOUT {
+                warn!("a snapshot that was given up is still being written");
+                return;
+            }
+            std::thread::sleep(GIVE_UP_STEP);
+        }
+        if writing.join().is_err() {
             warn!("writing a snapshot ended in a panic");
         }
     }

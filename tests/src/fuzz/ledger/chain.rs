@@ -194,6 +194,9 @@ fn name_of(event: &LedgerEvent) -> &'static str {
         LedgerEvent::ProposalClosed { .. } => "ProposalClosed",
         LedgerEvent::ParameterSet { .. } => "ParameterSet",
         LedgerEvent::EvidenceRecorded { .. } => "EvidenceRecorded",
+        LedgerEvent::ReportRecorded { .. } => "ReportRecorded",
+        LedgerEvent::ReportsContradicted { .. } => "ReportsContradicted",
+        LedgerEvent::WeightsComputed { .. } => "WeightsComputed",
         LedgerEvent::ValidatorsChanged { .. } => "ValidatorsChanged",
         LedgerEvent::EpochBegan { .. } => "EpochBegan",
     }

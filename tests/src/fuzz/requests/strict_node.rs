@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use aegis_rpc::{
-    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, KvEntry, KvProof, NetworkStatus,
-    NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer, ProposalDetail, ProposalFilter,
-    ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait, WatchRequest, WatchStream,
+    ApiError, BlockDetail, Consistency, ErrorCode, EvidenceInfo, Handovers, IntegrationMetrics, KvEntry,
+    KvProof, NetworkMetrics, NetworkStatus, NodeApi, Page, PageRequest, ParameterInfo, Payload, Peer,
+    ProposalDetail, ProposalFilter, ProposalSummary, Readiness, Status, Submission, Submit, Validators, Wait,
+    WatchRequest, WatchStream, Weights, WeightsExplained,
 };
 use aegis_types::{Epoch, Height, Limits, ProposalId};
 use async_trait::async_trait;
@@ -164,6 +165,27 @@ impl NodeApi for StrictNode {
 
     async fn network_status(&self) -> Result<NetworkStatus, ApiError> {
         self.note("network_status");
+        nothing()
+    }
+
+    async fn node_metrics(&self) -> Result<IntegrationMetrics, ApiError> {
+        self.note("node_metrics");
+        nothing()
+    }
+
+    async fn network_metrics(&self, liars: f64) -> Result<NetworkMetrics, ApiError> {
+        self.note("network_metrics");
+        assert!((0.0..1.0).contains(&liars), "{liars}");
+        nothing()
+    }
+
+    async fn weights(&self) -> Result<Weights, ApiError> {
+        self.note("weights");
+        nothing()
+    }
+
+    async fn explain_weights(&self, _epoch: Epoch) -> Result<WeightsExplained, ApiError> {
+        self.note("explain_weights");
         nothing()
     }
 }

@@ -1,9 +1,10 @@
-//! How many arbitrary faults a network must withstand, and how large its core is. Both are chosen in the genesis.
+//! How many arbitrary faults a network must withstand, and how large the core of its members is. Both are agreed parameters.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::MetricsError;
+use crate::canonical::Limits;
+use crate::error::TypesError;
 
 /// How many members may fail in any way, by profile or by number.
 ///
@@ -24,17 +25,20 @@ pub enum FaultTolerance {
 }
 
 impl FaultTolerance {
+    /// The largest number that any set can have: `(n - 1) / 3` of a full one.
+    pub const LARGEST: u32 = ((Limits::VALIDATORS - 1) / 3) as u32;
+
     /// The policy for a network of `members`. `core` overrides the profile's size of the core.
     ///
     /// # Errors
     /// `TooFewMembers` below `3t + 1` members or four; `BadCore` for a core outside `2t + 1..=n`; `BadTolerance` for
     /// 0.
-    pub fn policy(self, members: usize, core: Option<u32>) -> Result<WeightPolicy, MetricsError> {
+    pub fn policy(self, members: usize, core: Option<u32>) -> Result<WeightPolicy, TypesError> {
         let count = u32::try_from(members).unwrap_or(u32::MAX);
         let tolerance = match self {
             Self::Safe => (count.saturating_sub(1) / 3).max(1),
             Self::Fast => (count.saturating_sub(1) / 6).max(1),
-            Self::Fixed(0) => return Err(MetricsError::BadTolerance { text: "0".into() }),
+            Self::Fixed(0) => return Err(TypesError::BadTolerance { text: "0".into() }),
             Self::Fixed(tolerance) => tolerance,
         };
         let everybody = match self {
@@ -57,7 +61,7 @@ impl fmt::Display for FaultTolerance {
 }
 
 impl FromStr for FaultTolerance {
-    type Err = MetricsError;
+    type Err = TypesError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
@@ -65,7 +69,7 @@ impl FromStr for FaultTolerance {
             "fast" => Ok(Self::Fast),
             number => match number.parse() {
                 Ok(tolerance) if tolerance > 0 => Ok(Self::Fixed(tolerance)),
-                _ => Err(MetricsError::BadTolerance { text: number.chars().take(32).collect() }),
+                _ => Err(TypesError::BadTolerance { text: number.chars().take(32).collect() }),
             },
         }
     }
@@ -83,20 +87,20 @@ impl WeightPolicy {
     ///
     /// # Errors
     /// `BadTolerance` for 0, `TooFewMembers`, `BadCore`.
-    pub fn new(members: usize, fault_tolerance: u32, core_size: u32) -> Result<Self, MetricsError> {
+    pub fn new(members: usize, fault_tolerance: u32, core_size: u32) -> Result<Self, TypesError> {
         let tolerance = u64::from(fault_tolerance);
         let needed = tolerance.saturating_mul(3).saturating_add(1);
         let smallest = tolerance.saturating_mul(2).saturating_add(1);
         let count = u64::try_from(members).unwrap_or(u64::MAX);
         if fault_tolerance == 0 {
-            return Err(MetricsError::BadTolerance { text: "0".into() });
+            return Err(TypesError::BadTolerance { text: "0".into() });
         }
         if count < needed {
-            return Err(MetricsError::TooFewMembers { members, tolerance: fault_tolerance, needed });
+            return Err(TypesError::TooFewMembers { members, tolerance: fault_tolerance, needed });
         }
         if u64::from(core_size) < smallest || u64::from(core_size) > count {
             let (core, tolerance) = (core_size, fault_tolerance);
-            return Err(MetricsError::BadCore { core, tolerance, members, smallest });
+            return Err(TypesError::BadCore { core, tolerance, members, smallest });
         }
         Ok(Self { fault_tolerance, core_size })
     }
@@ -135,15 +139,15 @@ mod tests {
     fn impossible_shapes_are_refused_with_what_would_do() {
         assert!(matches!(
             FaultTolerance::Safe.policy(3, None),
-            Err(MetricsError::TooFewMembers { needed: 4, .. })
+            Err(TypesError::TooFewMembers { needed: 4, .. })
         ));
         assert!(matches!(
             FaultTolerance::Fixed(2).policy(6, None),
-            Err(MetricsError::TooFewMembers { needed: 7, .. })
+            Err(TypesError::TooFewMembers { needed: 7, .. })
         ));
         assert!(matches!(
             FaultTolerance::Fixed(2).policy(9, Some(4)),
-            Err(MetricsError::BadCore { smallest: 5, .. })
+            Err(TypesError::BadCore { smallest: 5, .. })
         ));
         assert!(FaultTolerance::Fixed(2).policy(9, Some(10)).is_err());
         assert!(FaultTolerance::Fixed(0).policy(9, None).is_err());

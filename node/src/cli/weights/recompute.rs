@@ -1,0 +1,212 @@
+//! `aegis weights recompute`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aegis_ledger::weights::WeightsOnRecord;
+use aegis_light::LightClient;
+use aegis_metrics::WeightInput;
+use aegis_types::{Canonical, Epoch, Genesis, Handover, TypesError, ValidatorSet};
+use clap::Args;
+use serde::Serialize;
+
+use super::replay;
+use crate::cli::proof::trusted_genesis;
+use crate::cli::session::Session;
+use crate::cli::table::Table;
+use crate::cli::{Failure, Global};
+
+/// Compute the weights of epochs again, here, and compare them with what was handed over
+///
+/// Without --replay a running node gives what the rule read at the end of each epoch; what came of it is compared with the
+/// validator sets that the handover blocks of the log certify, each proved by the one before from the genesis on. With --replay
+/// every block of the home's committed log is executed again from the genesis, so that the measurements come from the log, too;
+/// the node must be stopped.
+#[derive(Debug, Args)]
+pub struct Recompute {
+    /// The first epoch
+    #[arg(long, value_name = "EPOCH")]
+    from: u64,
+    /// Execute the home's committed log again instead of asking a node
+    #[arg(long)]
+    replay: bool,
+    /// The genesis file to trust [default: that of the home]
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    genesis: Option<PathBuf>,
+}
+
+/// What computing an epoch's weights again has yielded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recomputed {
+    /// The epoch that the weights are for.
+    pub epoch: u64,
+    /// Whether they are the weights that were handed over.
+    pub is_confirmed: bool,
+    /// Why they are equal instead of the rule's, as the rule names it.
+    pub fallback: Option<serde_json::Value>,
+    /// Number of members.
+    pub members: usize,
+    /// Weight of all members.
+    pub total: u64,
+    /// Members in the core.
+    pub core: usize,
+}
+
+impl Recomputed {
+    /// Applies the rule to an input and compares with a validator set.
+    pub fn new(epoch: Epoch, input: WeightInput, validators: ValidatorSet) -> Result<Self, Failure> {
+        let is_of_epoch = input.epoch.next() == epoch && validators.epoch() == epoch;
+        let total = validators.total().0;
+        let on_record = WeightsOnRecord { input, validators };
+        let outcome = on_record.recompute();
+        let fallback = outcome.fallback.map(serde_json::to_value).transpose();
+        Ok(Self {
+            epoch: epoch.0,
+            is_confirmed: is_of_epoch && on_record.is_result_of(&outcome),
+            fallback: fallback.map_err(|error| Failure::new(error.to_string()))?,
+            members: outcome.nodes.len(),
+            total,
+            core: outcome.core.len(),
+        })
+    }
+}
+
+impl Recompute {
+    /// Computes and compares.
+    ///
+    /// # Errors
+    /// When nothing is on record, or weights differ.
+    pub async fn run(self, global: &Global) -> Result<(), Failure> {
+        let from = Epoch(self.from);
+        let recomputed = if self.replay {
+            replay::run(global, from).await?
+        } else {
+            ask(global, self.genesis.as_deref(), from).await?
+        };
+        if recomputed.is_empty() {
+            return Err(Failure::new(format!("no measured weights of epoch {from} or later are on record"))
+                .help("`aegis weights` says which epochs are"));
+        }
+        global.output().document(&recomputed, text)?;
+        let wrong: Vec<u64> =
+            recomputed.iter().filter(|one| !one.is_confirmed).map(|one| one.epoch).collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the rule gives other weights for the epochs {wrong:?}"))
+            .help("the node may be damaged, or lie: ask another one with --rpc URL, or use --replay"))
+    }
+}
+
+fn text(recomputed: &Vec<Recomputed>) -> String {
+    let mut table = Table::new(["EPOCH", "MEMBERS", "TOTAL", "CORE", "RESULT", "EQUAL FOR A REASON"]);
+    for one in recomputed {
+        let reason = one.fallback.as_ref().and_then(|fallback| fallback.get("reason")?.as_str());
+        table.row([
+            one.epoch.to_string(),
+            one.members.to_string(),
+            one.total.to_string(),
+            one.core.to_string(),
+            if one.is_confirmed { "the same" } else { "OTHER WEIGHTS" }.to_owned(),
+            reason.unwrap_or_default().to_owned(),
+        ]);
+    }
+    table.render()
+}
+
+/// Gets inputs and handovers from a node.
+async fn ask(
+    global: &Global,
+    genesis: Option<&std::path::Path>,
+    from: Epoch,
+) -> Result<Vec<Recomputed>, Failure> {
+    let genesis = trusted_genesis(global, genesis)?;
+    let session = Session::open(global)?;
+    let weights = session.client.weights().await.map_err(|error| session.failure(error))?;
+    let Some(range) = weights.on_record else { return Ok(Vec::new()) };
+    let sets = certified_sets(&session, &genesis, from).await?;
+    let mut recomputed = Vec::new();
+    for (epoch, set) in sets.range(from.max(range.oldest)..) {
+        if *epoch > range.newest {
+            break;
+        }
+        let explained =
+            session.client.explain_weights(*epoch).await.map_err(|error| session.failure(error))?;
+        let input: WeightInput = read(&session, &explained.input_base64.0)?;
+        recomputed.push(Recomputed::new(*epoch, input, set.clone())?);
+    }
+    Ok(recomputed)
+}
+
+/// The validator sets of `from` and later epochs, each proved by the one before. A node cannot make this go on for ever: each
+/// page leads further.
+async fn certified_sets(
+    session: &Session,
+    genesis: &Genesis,
+    from: Epoch,
+) -> Result<BTreeMap<Epoch, ValidatorSet>, Failure> {
+    let mut client = LightClient::new(genesis);
+    let mut sets = BTreeMap::new();
+    loop {
+        let page = session.client.handovers(client.epoch()).await.map_err(|error| session.failure(error))?;
+        for encoding in &page.handovers_base64 {
+            let handover: Handover = read(session, &encoding.0)?;
+            client.follow(&handover).map_err(|error| {
+                Failure::new(format!("a handover does not hold: {error}")).help("ask another node: --rpc URL")
+            })?;
+            if handover.next.epoch() >= from {
+                sets.insert(handover.next.epoch(), handover.next);
+            }
+        }
+        if page.handovers_base64.is_empty() || page.next_epoch.is_none() {
+            return Ok(sets);
+        }
+    }
+}
+
+fn read<T: Canonical>(session: &Session, encoding: &[u8]) -> Result<T, Failure> {
+    T::decode(encoding).map_err(|error: TypesError| {
+        Failure::new(format!("the node at {} answered with a bad {}: {error}", session.url, T::NAME))
+            .help("ask another node: --rpc URL")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_metrics::{Candidate, FaultTolerance, Micro};
+    use aegis_types::{Member, ValidatorId, Weight};
+
+    use super::*;
+
+    fn input() -> WeightInput {
+        let candidate = |byte: u8| Candidate {
+            validator: ValidatorId([byte; 32]),
+            weight: Weight(1_000),
+            was_core: false,
+            participation: Micro::ONE,
+            clean_epochs: 10,
+            equivocated: false,
+            recently_absent: false,
+            report: None,
+        };
+        WeightInput::new(Epoch(4), FaultTolerance::Safe, (0..4).map(candidate).collect()).unwrap()
+    }
+
+    fn set(epoch: u64, last: u64) -> ValidatorSet {
+        let members = (0..4).map(|byte| Member {
+            validator: ValidatorId([byte; 32]),
+            weight: Weight(if byte == 3 { last } else { 1_000 }),
+        });
+        ValidatorSet::new(Epoch(epoch), members.collect()).unwrap()
+    }
+
+    #[test]
+    fn the_weights_of_the_rule_are_confirmed_and_no_others() {
+        let confirmed = |epoch, set| Recomputed::new(Epoch(epoch), input(), set).unwrap().is_confirmed;
+        assert!(confirmed(5, set(5, 1_000)));
+        assert!(!confirmed(5, set(5, 900)));
+        assert!(!confirmed(6, set(6, 1_000)), "the input of another epoch");
+        let shown = text(&vec![Recomputed::new(Epoch(5), input(), set(5, 1_000)).unwrap()]);
+        assert!(shown.contains("the same") && shown.contains("too_few_reports"), "{shown}");
+    }
+}
