@@ -71,7 +71,10 @@ impl ProposalBodyJson {
             Kind::MetricsReport => {
                 let MetricsReportJson { report_base64, sampled } = self.fields()?;
                 let sampled = sampled.iter().map(SampledVotesJson::to_votes);
-                ProposalBody::MetricsReport { report: report_base64.0, sampled: sampled.collect::<Result<_, _>>()? }
+                ProposalBody::MetricsReport {
+                    report: report_base64.0,
+                    sampled: sampled.collect::<Result<_, _>>()?,
+                }
             }
             Kind::MetricsEvidence => {
                 let MetricsEvidenceJson { first_base64, second_base64 } = self.fields()?;
@@ -115,12 +118,10 @@ impl From<&ProposalBody> for ProposalBodyJson {
                 first_base64: EncodedBytes(first.encode()),
                 second_base64: EncodedBytes(second.encode()),
             }),
-            ProposalBody::MetricsReport { report, sampled } => {
-                BodyFields::MetricsReport(MetricsReportJson {
-                    report_base64: EncodedBytes(report),
-                    sampled: sampled.iter().map(SampledVotesJson::from).collect(),
-                })
-            }
+            ProposalBody::MetricsReport { report, sampled } => BodyFields::MetricsReport(MetricsReportJson {
+                report_base64: EncodedBytes(report),
+                sampled: sampled.iter().map(SampledVotesJson::from).collect(),
+            }),
             ProposalBody::MetricsEvidence { first, second } => {
                 BodyFields::MetricsEvidence(MetricsEvidenceJson {
                     first_base64: EncodedBytes(first),

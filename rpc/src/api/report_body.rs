@@ -57,8 +57,9 @@ impl SampledVotesJson {
     /// `invalid_argument`, naming the field.
     pub fn to_votes(&self) -> Result<SampledVotes, ApiError> {
         let positions = self.voters.iter().map(|position| usize::try_from(*position).ok());
-        let positions: Option<Vec<usize>> =
-            positions.map(|position| position.filter(|position| *position < MemberBits::MAX_BYTES * 8)).collect();
+        let positions: Option<Vec<usize>> = positions
+            .map(|position| position.filter(|position| *position < MemberBits::MAX_BYTES * 8))
+            .collect();
         let voters = positions.filter(|positions| positions.is_sorted_by(|a, b| a < b)).ok_or_else(|| {
             let most = MemberBits::MAX_BYTES * 8;
             ApiError::invalid("body.sampled.voters", format_args!("give positions below {most}, ascending"))
