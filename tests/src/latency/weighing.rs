@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aegis_metrics::{Candidate, CandidateReport, FaultTolerance, Micro, WeightInput, WeightOutcome};
+use aegis_metrics::matrix::MISSING_RTT_US;
+use aegis_metrics::weights::CandidateReport;
+use aegis_metrics::{Candidate, FaultTolerance, Micro, WeightInput, WeightOutcome};
 use aegis_types::{Epoch, Weight};
 
 use super::deployment::Deployment;
@@ -94,7 +96,7 @@ impl<'a> Weigher<'a> {
             match claim {
                 _ if other == node => 0,
                 Some(claim) => claim,
-                None if down.contains(&other) => aegis_metrics::MISSING_RTT_US,
+                None if down.contains(&other) => MISSING_RTT_US,
                 None => u32::try_from(self.deployment.round_trip(node, other)).unwrap_or(u32::MAX),
             }
         };
