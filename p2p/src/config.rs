@@ -11,6 +11,7 @@ use libp2p::Multiaddr;
 use crate::error::P2pError;
 use crate::inbox::FRAME_OVERHEAD_BYTES;
 use crate::lane::Lane;
+use crate::link_delay::LinkDelays;
 
 /// Longest agent text, in bytes: it goes into every identify message, which has 4 KiB in all.
 const AGENT_BYTES_MAX: usize = 128;
@@ -34,6 +35,8 @@ pub struct NetworkConfig {
     pub limits: NetworkLimits,
     /// How other nodes are found and kept.
     pub discovery: DiscoveryConfig,
+    /// For tests: how long what these nodes send is held back before it is read. Empty for every real node.
+    pub link_delays: LinkDelays,
 }
 
 impl NetworkConfig {
@@ -48,6 +51,7 @@ impl NetworkConfig {
             agent: concat!("aegis/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: NetworkLimits::default(),
             discovery: DiscoveryConfig::default(),
+            link_delays: LinkDelays::new(),
         }
     }
 

@@ -56,7 +56,7 @@ pub async fn start(keypair: &Keypair, config: NetworkConfig) -> Result<(Network,
     let connections = Connections::default();
     let behaviour = Behaviour::new(&identity, &config, &protocols, &topics)?;
     let swarm = Swarm::new(
-        transport::build(&identity)?,
+        transport::build(&identity, config.link_delays.clone())?,
         behaviour,
         identity.public().to_peer_id(),
         connections.swarm_config(),

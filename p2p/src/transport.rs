@@ -14,6 +14,7 @@ use libp2p::{Multiaddr, PeerId, dns, noise, quic, tcp, yamux};
 
 use crate::address::ip_of;
 use crate::error::P2pError;
+use crate::link_delay::{self, DelayedMuxer, LinkDelays};
 
 /// A handshake over a slow link takes a few round trips; one that takes longer only occupies a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,8 +22,23 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams that one TCP connection may carry at once. Two lanes, gossip, a few queries and requests need far fewer.
 const STREAMS_MAX: usize = 256;
 
-/// All transports as one, with names resolved.
-pub(crate) fn build(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
+/// All transports as one, with names resolved, and with links that are slow on purpose.
+pub(crate) fn build(
+    keypair: &Keypair,
+    delays: LinkDelays,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
+    let transport = resolving(keypair)?;
+    if delays.is_empty() {
+        return Ok(transport);
+    }
+    let delay = move |(peer, muxer): (PeerId, StreamMuxerBox), _| match link_delay::of_peer(&delays, &peer) {
+        Some(delay) => (peer, StreamMuxerBox::new(DelayedMuxer::new(muxer, delay))),
+        None => (peer, muxer),
+    };
+    Ok(transport.map(delay).boxed())
+}
+
+fn resolving(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
     match dns::tokio::Transport::system(numeric(keypair)?) {
         Ok(resolving) => Ok(resolving.boxed()),
         Err(error) => {

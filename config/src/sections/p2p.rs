@@ -16,5 +16,8 @@ section! {
         connections_inbound_max: usize = 256;
         /// Most connections that this node opens to others at once, validators not counted.
         connections_outbound_max: usize = 64;
+        /// For tests only: links that are slow on purpose, such as "NODE-ID=40ms": whatever that node sends is held back for so
+        /// long before it is read. Lets nodes on one machine stand as if far apart; a real node has none.
+        test_link_delays: Vec<String> = Vec::new();
     }
 }

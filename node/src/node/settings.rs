@@ -1,10 +1,11 @@
 //! What the configuration means to the parts of a node.
 
-use aegis_config::Config;
-use aegis_p2p::{Multiaddr, NetworkConfig, NetworkLimits};
+use aegis_config::{Config, Period};
+use aegis_p2p::{LinkDelays, Multiaddr, NetworkConfig, NetworkLimits};
 use aegis_rpc::{RpcConfig, RpcLimits, TlsFiles, Token};
 use aegis_types::Genesis;
 use anyhow::{Context as _, bail};
+use tracing::warn;
 
 use super::logging;
 use crate::home::Home;
@@ -36,8 +37,30 @@ pub fn network_config(config: &Config, genesis: &Genesis) -> anyhow::Result<Netw
             connections_outbound: u32::try_from(p2p.connections_outbound_max).unwrap_or(u32::MAX),
             ..NetworkLimits::default()
         },
+        link_delays: link_delays(&p2p.test_link_delays)?,
         ..NetworkConfig::new(genesis.chain.clone(), genesis.hash())
     })
+}
+
+fn link_delays(texts: &[String]) -> anyhow::Result<LinkDelays> {
+    let parse = |text: &String| {
+        let (node, delay) = text.split_once('=')?;
+        let delay: Period = delay.parse().ok()?;
+        Some((node.parse().ok()?, delay.get()))
+    };
+    let parsed = texts.iter().map(|text| {
+        parse(text).with_context(|| {
+            format!("p2p.test_link_delays: `{text}` is no delay of a link; write it like NODE-ID=40ms")
+        })
+    });
+    let delays: LinkDelays = parsed.collect::<anyhow::Result<_>>()?;
+    if !delays.is_empty() {
+        warn!(
+            links = delays.len(),
+            "messages of some nodes are held back on purpose: test_link_delays is set"
+        );
+    }
+    Ok(delays)
 }
 
 fn agent(name: &str) -> String {

@@ -1,5 +1,6 @@
 //! One-way delays between places: from the list of cities, or from a file of measured round trips.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -53,6 +54,23 @@ impl DelayTable {
             bail!("it has to have as many columns as rows, 1 to {PLACES_MAX}");
         }
         Ok(Self { rows })
+    }
+
+    /// A table of these places only, in this order; places beyond the table start again from its beginning.
+    #[must_use]
+    pub fn of_places(&self, places: &[usize]) -> Self {
+        let row = |from: &usize| places.iter().map(|to| self.between(*from, *to)).collect();
+        Self { rows: places.iter().map(row).collect() }
+    }
+
+    /// The same table with some places so far away from all others.
+    #[must_use]
+    pub fn with_distant(&self, distant: &BTreeSet<usize>, delay: Micros) -> Self {
+        let is_far =
+            |from: usize, to: usize| from != to && (distant.contains(&from) || distant.contains(&to));
+        let between = |from: usize, to: usize| if is_far(from, to) { delay } else { self.between(from, to) };
+        let places = self.places();
+        Self { rows: (0..places).map(|from| (0..places).map(|to| between(from, to)).collect()).collect() }
     }
 
     /// Number of places.

@@ -66,4 +66,4 @@ pub use options::Options;
 pub use report::Report;
 pub use scenario::Scenario;
 pub use trace::Recording;
-pub use world::run;
+pub use world::{run, run_scenario};

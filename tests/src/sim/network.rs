@@ -80,6 +80,8 @@ pub enum Spread {
     Distant(Micros),
     /// Anywhere in the world.
     World,
+    /// The first in the first place of the table of delays, and so on.
+    InOrder,
 }
 
 /// The network between nodes.
@@ -100,14 +102,15 @@ impl Network {
     /// A network of `nodes` nodes.
     pub fn new(nodes: usize, profile: LinkProfile, spread: Spread, options: &Options, mut rng: Rng) -> Self {
         let places: Vec<usize> = (0..nodes)
-            .map(|_| match spread {
+            .map(|node| match spread {
                 Spread::OneSite | Spread::Distant(_) => 0,
                 Spread::World => rng.index(options.delays.places()),
+                Spread::InOrder => node,
             })
             .collect();
         let delay = |from: usize, to: usize| match spread {
             Spread::Distant(delay) => delay,
-            Spread::OneSite | Spread::World => options.delays.between(from, to),
+            Spread::OneSite | Spread::World | Spread::InOrder => options.delays.between(from, to),
         };
         let row = |from: &usize| places.iter().map(|to| delay(*from, *to)).collect();
         Self {

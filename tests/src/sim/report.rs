@@ -155,4 +155,6 @@ pub struct Report {
     pub faults: u64,
     /// What happened.
     pub counts: Counts,
+    /// From PrePrepare to each node's decision, where the scenario asks for it, in microseconds.
+    pub latencies: Vec<Micros>,
 }

@@ -72,6 +72,8 @@ pub struct Scenario {
     pub flush_max: Micros,
     /// The journal is rewritten with what still binds once it has grown by so much, in bytes.
     pub checkpoint_bytes: u64,
+    /// Whether the report has the latency of each decision.
+    pub measures_latency: bool,
     names: BTreeMap<ValidatorId, Vec<NodeIndex>>,
 }
 
@@ -146,6 +148,7 @@ impl Scenario {
             execution_max: 2 * MILLI,
             flush_max: 2 * MILLI,
             checkpoint_bytes: CHECKPOINT_BYTES,
+            measures_latency: false,
             names: BTreeMap::new(),
         };
         scenario.name_nodes();

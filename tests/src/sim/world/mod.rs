@@ -13,6 +13,7 @@
 mod adversity;
 mod breakage;
 mod byzantine;
+mod latency_meter;
 mod phases;
 mod queue;
 mod watching;
@@ -39,6 +40,7 @@ use super::scenario::{NodeIndex, Scenario};
 use super::trace::{Recording, Trace};
 
 use byzantine::Host;
+use latency_meter::LatencyMeter;
 use phases::Goal;
 use queue::{Event, Queue};
 
@@ -73,6 +75,7 @@ struct World {
     counts: Counts,
     /// The message that was last looked at when they left a node: a broadcast is one observation.
     last_sent: Option<Rc<EncodedMessage>>,
+    latency: LatencyMeter,
 }
 
 /// Runs a seed.
@@ -101,6 +104,7 @@ pub fn run_scenario(scenario: Scenario, options: &Options, recording: Recording)
             trace,
             faults,
             counts: world.counts,
+            latencies: world.latency.into_latencies(),
         }
     })
 }
@@ -126,6 +130,7 @@ impl World {
             trace: Trace::new(recording),
             counts: Counts::default(),
             last_sent: None,
+            latency: LatencyMeter::new(scenario.measures_latency),
             scenario: scenario.clone(),
             options: options.clone(),
         }

@@ -41,6 +41,7 @@ impl World {
 
     pub(super) fn watch(&mut self, observation: Observation) {
         self.count(&observation);
+        self.latency.observe(self.at, &observation);
         let (numbers, text) = of_observation(&observation);
         self.trace.add(self.at, &numbers, text);
         self.consult(&observation);
