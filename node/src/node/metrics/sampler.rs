@@ -17,9 +17,10 @@ use crate::node::state::StateView;
 const SECOND: Duration = Duration::from_secs(1);
 /// Readings are taken in the middle of a second, so that a tick that is a little early or late stays within it.
 const HALF_SECOND_MS: u64 = 500;
-/// Seconds between two computations of the statistics: they take some 30 ms, and a window of ten minutes hardly moves
-/// meanwhile.
-const STATISTICS_SECONDS: u64 = 30;
+/// Most seconds between two computations of the statistics: they take some 30 ms, and a window of ten minutes hardly moves
+/// meanwhile. A short window moves more and costs less: it is looked at again after an eighth of its length.
+const STATISTICS_SECONDS: usize = 30;
+const STATISTICS_PART: usize = 8;
 
 /// What the node knows of its own window, and the number of its newest report.
 #[derive(Debug)]
@@ -72,7 +73,8 @@ pub async fn sample(node: Arc<NodeContext>) {
         sampler.sample(uptime, node.observation.take_readings(queue_depth, node.network.bytes_sent()));
         let is_idle = computing.as_ref().is_none_or(JoinHandle::is_finished);
         if uptime.as_secs() >= due && is_idle {
-            due = uptime.as_secs().saturating_add(STATISTICS_SECONDS);
+            let pause = (sampler.window().samples() / STATISTICS_PART).clamp(1, STATISTICS_SECONDS);
+            due = uptime.as_secs().saturating_add(u64::try_from(pause).unwrap_or(u64::MAX));
             let (node, view, baseline) = (node.clone(), sampler.window().view(), sampler.baseline().clone());
             computing = Some(tokio::task::spawn_blocking(move || {
                 let statistics = LocalStatistics::of(&view, &baseline, &peers(&node));
