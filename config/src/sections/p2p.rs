@@ -1,5 +1,7 @@
 //! `[p2p]`
 
+use crate::quantity::Period;
+
 section! {
     /// The network between nodes.
     pub struct P2pSection as "p2p" {
@@ -19,5 +21,8 @@ section! {
         /// For tests only: links that are slow on purpose, such as "NODE-ID=40ms": whatever that node sends is held back for so
         /// long before it is read. Lets nodes on one machine stand as if far apart; a real node has none.
         test_link_delays: Vec<String> = Vec::new();
+        /// For tests only: the round-trip time that this node reports to everybody, such as "1ms", in the place of what it has
+        /// measured: what a liar would say. "0s" is the truth.
+        test_claimed_round_trip: Period = Period::from_secs(0);
     }
 }

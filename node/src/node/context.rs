@@ -1,6 +1,7 @@
 //! What the node's tasks share.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use aegis_config::SyncSection;
 use aegis_consensus::EngineStatus;
@@ -68,6 +69,8 @@ pub struct NodeContext {
     pub shelf: Arc<Shelf>,
     pub state_sync: StateSync,
     pub sync_rule: SyncSection,
+    /// What a test lets this node report; zero for the truth.
+    pub claimed_round_trip: Duration,
     pub restart: RestartHandle,
     pub condition: Condition,
 }

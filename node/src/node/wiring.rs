@@ -325,7 +325,7 @@ impl Parts {
         let Recovered { data_dir, journal, log, execution, engine, pool, batches, journal_id, shelf } =
             recovered;
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
-        let Config { consensus, store, sync: sync_rule, .. } = config;
+        let Config { consensus, store, sync: sync_rule, p2p, .. } = config;
         let restart = RestartHandle::default();
         let snapshots = SnapshotMaker::new(MakerOptions {
             shelf: shelf.clone(),
@@ -386,6 +386,7 @@ impl Parts {
             shelf,
             state_sync,
             sync_rule,
+            claimed_round_trip: p2p.test_claimed_round_trip.get(),
             restart,
             condition: Condition::default(),
         });

@@ -34,7 +34,10 @@ pub fn survived(deployment: &Deployment, tolerance: usize, weights: Weights) -> 
         let Some(heaviest) = alive.max_by_key(|node| (current[*node], std::cmp::Reverse(*node))) else {
             return down.len();
         };
-        let leaders = weigher.leaders();
+        // An epoch begins under somebody who was there at its beginning; the one that crashes now may be that leader.
+        let (absent, present): (Vec<usize>, Vec<usize>) =
+            weigher.leaders().into_iter().partition(|leader| down.contains(leader));
+        let leaders = [present, absent].concat();
         down.insert(heaviest);
         let course =
             Course { deployment, weights: &current, leaders: &leaders, down: down.clone(), blocks: BLOCKS };

@@ -56,6 +56,8 @@ impl Transport {
 pub struct Node {
     pub home: PathBuf,
     pub key: Keypair,
+    /// Settings of this node alone, as `section.key=value`.
+    pub settings: Vec<String>,
     process: Option<Process>,
 }
 
@@ -165,7 +167,7 @@ impl Cluster {
         for transport in transports {
             command.args(["--listen", transport.listen()]);
         }
-        for setting in &self.settings {
+        for setting in self.settings.iter().chain(&self.nodes[index].settings) {
             command.args(["--set", setting]);
         }
         if let Some(bootstrap) = &bootstrap {
@@ -352,7 +354,7 @@ fn make_home(folder: &Path, index: usize) -> Node {
             .unwrap();
     let seed: serde_json::Value = serde_json::from_str(&seed).unwrap();
     let seed: [u8; 32] = hex::decode(seed["secret"].as_str().unwrap()).unwrap().try_into().unwrap();
-    Node { home, key: Keypair::from_seed(&seed), process: None }
+    Node { home, key: Keypair::from_seed(&seed), settings: Vec::new(), process: None }
 }
 
 /// The error that a refused call answers with.

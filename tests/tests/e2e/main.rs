@@ -8,6 +8,7 @@ mod crashes;
 mod joining;
 mod membership;
 mod metrics;
+mod placement;
 mod proofs;
 mod reads;
 mod refusals;

@@ -1,5 +1,6 @@
 //! This node's own report.
 
+use aegis_metrics::matrix::MISSING_RTT_US;
 use aegis_metrics::{Report, SignedReport};
 use aegis_types::ValidatorSet;
 
@@ -18,6 +19,7 @@ impl NodeContext {
         } else {
             Rows { rtt_us: Vec::new(), votes_in_time: Vec::new(), commit_latency_us: None }
         };
+        let rows = Rows { rtt_us: self.claimed(rows.rtt_us), ..rows };
         let statistics = self.measured.statistics();
         let report = Report {
             epoch: set.epoch(),
@@ -31,6 +33,16 @@ impl NodeContext {
             covered_weight: self.in_setting(|setting| self.live.covered_weight(setting)),
         };
         Some(report.sign(&self.node_key, &self.domain))
+    }
+
+    /// The round-trip times as they are reported: as they were measured, unless a test lets this node lie.
+    fn claimed(&self, measured_us: Vec<u32>) -> Vec<u32> {
+        if self.claimed_round_trip.is_zero() {
+            return measured_us;
+        }
+        let claim =
+            u32::try_from(self.claimed_round_trip.as_micros()).unwrap_or(u32::MAX).min(MISSING_RTT_US);
+        vec![claim; measured_us.len()]
     }
 
     /// Runs a look at the live reports against the current epoch.
