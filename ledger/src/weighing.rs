@@ -166,6 +166,9 @@ impl Execution<'_> {
             let reporter = records::validator_of(&key)?;
             let record: ReportRecord = decode(&key, &value)?;
             if record.report.is_empty() || testimony.contradicted.contains(&reporter) {
+                // It had its turn: that it has shown nothing is its own doing, unlike a report that was never ordered.
+                let position = self.setting.validators.index_of(&reporter);
+                witnesses.extend(position.map(|position| Witness { position, ..Witness::default() }));
                 continue;
             }
             let damaged = |error: TypesError| LedgerError::damaged(&key, error.to_string());

@@ -173,10 +173,28 @@ pub fn weights_kept(state: &dyn StateReader) -> Result<Option<(Epoch, Epoch)>, L
     };
     let Some((key, _)) = next_in(state, keys::WEIGHTS, keys::WEIGHTS)? else { return Ok(None) };
     let oldest = epoch_of(&key)?;
-    let (mut newest, mut from) = (oldest, after(&key));
-    while let Some((key, _)) = next_in(state, keys::WEIGHTS, &from)? {
-        newest = epoch_of(&key)?;
-        from = after(&key);
+    // Records are large and may be thousands, so they are not read one by one: steps that double lead past the newest, then
+    // halves close in on it.
+    let kept_from = |epoch: u64| -> Result<Option<u64>, LedgerError> {
+        let found = next_in(state, keys::WEIGHTS, &keys::weights(Epoch(epoch)))?;
+        found.map(|(key, _)| epoch_of(&key).map(|epoch| epoch.0)).transpose()
+    };
+    let (mut newest, mut step) = (oldest.0, 1_u64);
+    let mut above = loop {
+        let probed = newest.saturating_add(step);
+        match kept_from(probed)? {
+            Some(epoch) if epoch > newest => newest = epoch,
+            _ => break probed,
+        }
+        step = step.saturating_mul(2);
+    };
+    // None is kept at `above` or later.
+    while newest.saturating_add(1) < above {
+        let middle = newest.midpoint(above);
+        match kept_from(middle)? {
+            Some(epoch) => newest = epoch,
+            None => above = middle,
+        }
     }
-    Ok(Some((oldest, newest)))
+    Ok(Some((oldest, Epoch(newest))))
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use aegis_ledger::{Ledger, LedgerEvent, query, weights};
+use aegis_ledger::{Entry, Ledger, LedgerEvent, StateError, StateReader, query, weights};
 use aegis_metrics::weights::Fallback;
 use aegis_metrics::weights::explain::Ineligible;
 use aegis_types::{Epoch, Parameter, WeightsMode};
@@ -181,14 +181,113 @@ fn a_minority_neither_hides_a_validators_votes_nor_makes_up_those_of_one_that_is
     assert_eq!(network.weights()[0], 16_000);
 
     network.down.insert(1);
-    for liar in [2, 3, 4] {
+    for liar in [2, 5, 6] {
         network.names_only.insert(liar, all.clone());
     }
     network.epoch();
     let outcome = weights::explain(&network.chain.state, Epoch(7)).unwrap().unwrap();
     let absent = outcome.nodes.iter().find(|node| node.validator == validator(1)).unwrap();
-    assert_eq!(absent.terms.participation.get(), 0, "nobody else can make its Commits");
+    assert_eq!(
+        absent.terms.participation.get(),
+        0,
+        "less than half of the reporting weight makes nobody present"
+    );
     assert_eq!(network.weights()[0], 1_000);
+}
+
+#[test]
+fn who_is_kept_from_reporting_counts_as_present_where_the_others_received_its_votes() {
+    let mut network = Network::new(7, &[measured()]);
+    network.epochs(6);
+    let participation = |network: &Network, epoch: u64, n: u8| {
+        let outcome = weights::explain(&network.chain.state, Epoch(epoch)).unwrap().unwrap();
+        let node = outcome.nodes.iter().find(|node| node.validator == validator(n)).unwrap();
+        assert!(!node.reported);
+        node.terms.participation.get()
+    };
+    // The leader lets the reports of a quorum in, and closes the epoch.
+    let sample = network.draw();
+    network.report(&[1, 2, 3, 4, 5], &sample);
+    network.chain.end_epoch(Vec::new());
+    assert_eq!([6, 7].map(|n| participation(&network, 7, n)), [1_000_000; 2]);
+    assert_eq!(network.weights(), [16_000; 7]);
+    assert_eq!(network.leaders().len(), 7);
+
+    // Who is down as well has nobody who received its votes.
+    network.down.insert(7);
+    let sample = network.draw();
+    network.report(&[1, 2, 3, 4, 5], &sample);
+    network.chain.end_epoch(Vec::new());
+    assert_eq!([6, 7].map(|n| participation(&network, 8, n)), [1_000_000, 0]);
+    assert_eq!(network.weights()[5..], [16_000, 1_000]);
+    assert!(network.leaders().contains(&6) && !network.leaders().contains(&7));
+}
+
+#[test]
+fn who_spoils_its_own_report_has_shown_no_vote() {
+    let mut network = Network::new(7, &[measured()]);
+    network.epochs(2);
+    let sample = network.draw();
+    network.report(&[1, 2, 3, 4, 5, 6], &sample);
+    let mut sampled = network.sampled(7, &sample);
+    let (height, digest) = sample.blocks[0];
+    sampled[0].own = Some((aegis_types::View::ZERO, network.commit(2, height, digest).signature));
+    let report = aegis_types::Canonical::encode(&network.signed(7));
+    network.chain.submit(7, aegis_types::ProposalBody::MetricsReport { report, sampled });
+    network.chain.end_epoch(Vec::new());
+    let outcome = weights::explain(&network.chain.state, Epoch(3)).unwrap().unwrap();
+    let node = outcome.nodes.iter().find(|node| node.validator == validator(7)).unwrap();
+    assert_eq!((node.terms.participation.get(), node.after.0), (0, 1_000));
+}
+
+/// A state that counts how many entries were read in order.
+struct Counted<'a> {
+    state: &'a support::MemoryState,
+    reads: std::cell::Cell<usize>,
+}
+
+impl StateReader for Counted<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.state.get(key)
+    }
+
+    fn next(&self, from: &[u8]) -> Result<Option<Entry>, StateError> {
+        self.reads.set(self.reads.get() + 1);
+        self.state.next(from)
+    }
+}
+
+#[test]
+fn the_epochs_on_record_are_found_without_reading_them_all() {
+    let mut network = Network::new(4, &[measured()]);
+    network.epochs(1);
+    // Of the entries whose keys end with epoch 1 the weights are by far the largest.
+    let (key, record) = {
+        let of_epoch = network.chain.state.0.iter().filter(|(key, _)| key.ends_with(&1_u64.to_be_bytes()));
+        let (key, record) = of_epoch.max_by_key(|(_, record)| record.len()).expect("it is on record");
+        (key.clone(), record.clone())
+    };
+    let at = |epoch: u64| [&key[..key.len() - 8], &epoch.to_be_bytes()[..]].concat();
+    let kept = |epochs: &[(u64, u64)]| {
+        let mut state = network.chain.state.clone();
+        state.0.remove(&key);
+        state.0.extend(
+            epochs.iter().flat_map(|(first, last)| *first..=*last).map(|epoch| (at(epoch), record.clone())),
+        );
+        let counted = Counted { state: &state, reads: std::cell::Cell::new(0) };
+        let kept = weights::weights_kept(&counted).unwrap();
+        (kept.map(|(oldest, newest)| (oldest.0, newest.0)), counted.reads.get())
+    };
+    assert_eq!(kept(&[]).0, None);
+    for last in 1..40 {
+        assert_eq!(kept(&[(1, last)]).0, Some((1, last)));
+    }
+    // Weights were fixed in between.
+    assert_eq!(kept(&[(7, 8), (20, 20), (500, 502)]).0, Some((7, 502)));
+    assert_eq!(kept(&[(u64::MAX - 1, u64::MAX)]).0, Some((u64::MAX - 1, u64::MAX)));
+    let (range, reads) = kept(&[(300, 10_299)]);
+    assert_eq!(range, Some((300, 10_299)));
+    assert!(reads < 40, "{reads} reads for ten thousand epochs");
 }
 
 #[test]

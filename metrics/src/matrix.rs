@@ -9,16 +9,20 @@
 //!   to 1 and enters with the weight share of the partner. A slanderer pays as well, since the raised entry stands in
 //!   its own row too.
 //! - `T0` itself is a median of pairs, and of those with a liar in them there are many: with a share `s` of liars
-//!   among the members, about `1 - (1 - s)^2`. From three members in ten on that is half of them, and liars can then
-//!   move `T0` freely, upwards by slander; all coherences scale together and come closer to each other. Order among
-//!   the honest stays nearly the same; safety never depends on it.
+//!   among the members, about `1 - (1 - s)^2`. From three members in ten on (one of four, two of seven) that is half of
+//!   them, and liars can then move `T0`: upwards by slander, to 10 s. All coherences rise towards 1 then, as differences
+//!   shrink with the square of `T0`: at 10 s a round trip of 100 ms costs a ten-thousandth. What the level ranks
+//!   by is then the other terms, which are each member's own word: placement no longer counts in that epoch, and liars
+//!   choose their own rank. The cap, and so safety, does not depend on it.
+//! - Who has no row (it is down, joins, or its report was not ordered) has no say in `T0`: its pairs would be 10 s each, and a
+//!   third of members without rows is more than half of the pairs.
 //!
 //! A row *contradicts* its partners when it differs from theirs by more than 20 ms and more than a quarter, for
 //! partners of more than a third of the weight: for a correct member that takes more lying weight than there can be.
 //! Flags lower whom they hit, and raise nobody.
 //!
 //! # Coherence
-//! `R_j = 1 - sum_i w_i x_ij^2 / W` with `x_ij = min(1, M*[i][j] / T0)` and `T0` the upper median of all pairs: the
+//! `R_j = 1 - sum_i w_i x_ij^2 / W` with `x_ij = min(1, M*[i][j] / T0)` and `T0` the upper median of pairs: the
 //! Kuramoto order parameter of the arrival phases of votes, with the cosine replaced by the parabola of the same
 //! ends, so that no table is needed. 1: in phase with all weight; 0: half a period late for all. All in integers: `x`
 //! in 1,024ths, `R` in millionths.
@@ -88,10 +92,14 @@ impl ObservationMatrix {
         self.reported(a, b).max(self.reported(b, a))
     }
 
-    /// `T0`: the upper median of the sanitised entries of all pairs, at least 1; 1 when there is no pair.
+    /// `T0`: the upper median of the sanitised entries of all pairs of members that both have a row, at least 1; 1 when
+    /// there is no such pair.
     pub fn median_rtt_us(&self) -> u32 {
-        let mut pairs: Vec<u32> = (0..self.size)
-            .flat_map(|a| (a.saturating_add(1)..self.size).map(move |b| (a, b)))
+        let reporting: Vec<usize> = (0..self.size).filter(|member| self.has_row(*member)).collect();
+        let mut pairs: Vec<u32> = reporting
+            .iter()
+            .enumerate()
+            .flat_map(|(index, a)| reporting.iter().skip(index.saturating_add(1)).map(move |b| (*a, *b)))
             .map(|(a, b)| self.sanitised(a, b))
             .collect();
         pairs.sort_unstable();
@@ -179,6 +187,42 @@ mod tests {
             ObservationMatrix::new(vec![Some(vec![0, 1])]).unwrap_err(),
             MetricsError::BadRow { expected: 1, actual: 2 }
         );
+    }
+
+    #[test]
+    fn members_without_rows_do_not_move_the_period() {
+        let row = |own: usize| -> Vec<u32> {
+            (0..7)
+                .map(|other| match other {
+                    _ if other == own => 0,
+                    5 | 6 => MISSING_RTT_US,
+                    _ => 40_000,
+                })
+                .collect()
+        };
+        let rows: Vec<_> = (0..7).map(|member| (member < 5).then(|| row(member))).collect();
+        let matrix = ObservationMatrix::new(rows).unwrap();
+        // Eleven of the 21 pairs have one of the two silent members in them.
+        assert_eq!(matrix.median_rtt_us(), 40_000);
+        let coherence = matrix.coherence(&[Weight(1_000); 7]);
+        // A distance of T0 from six of seven in weight leaves a seventh; nobody measured the silent.
+        assert!(coherence[..5].iter().all(|share| share.get() == 142_858), "{coherence:?}");
+        assert!(coherence[5..].iter().all(|share| share.get() == 142_858), "{coherence:?}");
+        let alone = ObservationMatrix::new(vec![Some(vec![0, 7]), None]).unwrap();
+        assert_eq!(alone.median_rtt_us(), 1);
+    }
+
+    #[test]
+    fn one_slanderer_of_four_moves_the_period_and_no_more_than_the_period() {
+        let mut rows = vec![vec![40_000; 4]; 4];
+        rows[3] = vec![MISSING_RTT_US; 4];
+        for (member, row) in rows.iter_mut().enumerate() {
+            row[member] = 0;
+        }
+        let matrix = ObservationMatrix::new(rows.into_iter().map(Some).collect()).unwrap();
+        assert_eq!(matrix.median_rtt_us(), MISSING_RTT_US);
+        let coherence = matrix.coherence(&[Weight(1_000); 4]);
+        assert!(coherence[..3].iter().all(|share| share.get() > 749_000), "{coherence:?}");
     }
 
     #[test]

@@ -4,7 +4,12 @@
 //! few heights of each epoch are drawn when nobody can choose any more whether to vote there, and each reporter says
 //! whose Commits it received at them and shows its own Commit. `P_ij` is the share of the heights that `i` speaks of at
 //! which it names `j` and `j` has shown its Commit; `P_j` is the weighted lower median of it over reporters.
-//! - **Presence cannot be faked** for a member that did not vote: only it can make the Commit that counts.
+//! - **Presence cannot be faked** for a member that reports: only it can make the Commit that counts.
+//! - **A report that is missing is no absence.** Its maker may have been kept from showing its Commits: who orders blocks
+//!   decides what is ordered in the short time for reports. Of a member without a report nothing is known to be hidden, so
+//!   the others' word counts alone: it gets what reporters of half of the reporting weight name, and one that speaks of
+//!   no height names nobody. The faulty hold less than half of what a quorum reports, so they cannot give it
+//!   presence, nor take it away while correct reporters hold certificates; a member that is down is named by nobody.
 //! - **Omission by a minority changes nothing**: while liars hold less than half of the reporting weight, `P_j` lies
 //!   between what two honest reporters saw.
 //! - **A node that was away says nothing**, rather than that everybody else was: it speaks of the heights only whose
@@ -51,7 +56,8 @@ pub struct Participation {
 }
 
 impl Participation {
-    /// Takes the reporters' words; of two with one position the last one's shown votes count.
+    /// Takes the reporters' words; of two with one position the last one's shown votes count. One without weight and
+    /// words stands for a report that does not count: its maker had its turn and has shown nothing.
     pub fn new(witnesses: Vec<Witness>) -> Self {
         let shown = witnesses.iter().map(|witness| (witness.position, witness.shown.clone())).collect();
         Self { witnesses, shown }
@@ -59,13 +65,14 @@ impl Participation {
 
     /// `P_j` of the member at a position over these heights; 0 when nobody speaks of any.
     pub fn share(&self, position: usize, heights: &[Height]) -> Micro {
+        let is_silent = !self.shown.contains_key(&position);
         let shares = self.witnesses.iter().filter_map(|witness| {
             let spoken_of = heights.iter().filter_map(|height| Some((height, witness.received.get(height)?)));
             let (named, all) = spoken_of.fold((0_u128, 0_u128), |(named, all), (height, voters)| {
                 let counts = voters.contains(position) && self.has_shown(position, height);
                 (named.saturating_add(u128::from(counts)), all.saturating_add(1))
             });
-            (all > 0).then(|| (Micro::of(named, all), witness.weight))
+            (all > 0 || is_silent).then(|| (Micro::of(named, all.max(1)), witness.weight))
         });
         weighted_lower_median(shares).unwrap_or_default()
     }
@@ -78,8 +85,9 @@ impl Participation {
         !last.is_empty() && self.share(position, last) == Micro::ZERO
     }
 
+    /// Whether nothing speaks against a vote: its member showed it, or was not heard at all.
     fn has_shown(&self, position: usize, height: &Height) -> bool {
-        self.shown.get(&position).is_some_and(|shown| shown.contains(height))
+        self.shown.get(&position).is_none_or(|shown| shown.contains(height))
     }
 }
 
@@ -123,8 +131,28 @@ mod tests {
         let mut witnesses = four(|_, _, _| true);
         witnesses[1].shown.remove(&SAMPLE[0]);
         assert_eq!(shares(witnesses.clone()), [1_000_000, 750_000, 1_000_000, 1_000_000]);
-        witnesses.remove(1);
+        witnesses[1].shown.clear();
         assert_eq!(shares(witnesses), [1_000_000, 0, 1_000_000, 1_000_000]);
+    }
+
+    #[test]
+    fn without_its_report_a_member_has_what_half_of_the_reporting_weight_names() {
+        let without = |mut witnesses: Vec<Witness>| {
+            witnesses.remove(1);
+            witnesses
+        };
+        assert_eq!(shares(without(four(|_, _, _| true)))[1], 1_000_000, "kept from reporting");
+        let down = without(four(|reporter, member, _| member != 1 || reporter == 3));
+        assert_eq!(shares(down)[1], 0, "one of three makes nobody present");
+        let omitted = without(four(|reporter, member, _| member != 1 || reporter != 3));
+        assert_eq!(shares(omitted)[1], 1_000_000, "nor absent");
+        let mut away = without(four(|reporter, member, _| member != 1 || reporter == 3));
+        away[0].received.clear();
+        away[1].received.clear();
+        assert_eq!(shares(away)[1], 0, "who speaks of nothing names nobody");
+        let mut spoilt = without(four(|_, _, _| true));
+        spoilt.push(Witness { position: 1, ..Witness::default() });
+        assert_eq!(shares(spoilt), [1_000_000, 0, 1_000_000, 1_000_000], "a report that does not count");
     }
 
     #[test]

@@ -134,7 +134,29 @@ fn values_outside_their_ranges_do_not_decode() {
         let summary = report.channels[&0];
         report.channels.insert(8, summary);
     }));
+    assert!(refused(&|report| report.values.samples = 601), "a window has 600 samples");
     assert!(refused(&|report| report.channels.get_mut(&0).unwrap().octiles[6] = -30_000));
+}
+
+#[test]
+fn a_histogram_counts_no_more_samples_than_the_window_has() {
+    let decoded = |samples: u16, histogram: [u16; 8]| {
+        let mut report = report(1, 7);
+        report.values.samples = samples;
+        report.channels.values_mut().for_each(|summary| summary.histogram = Some(histogram));
+        Report::decode(&report.encode()).map(|_| ())
+    };
+    assert_eq!(decoded(600, [75; 8]), Ok(()));
+    assert_eq!(decoded(100, [100, 0, 0, 0, 0, 0, 0, 0]), Ok(()));
+    for (samples, histogram) in [
+        (600, [75, 75, 75, 75, 75, 75, 75, 76]),
+        (100, [101, 0, 0, 0, 0, 0, 0, 0]),
+        (600, [0, 0, 0, 0, 0, 0, 0, u16::MAX]),
+        (600, [u16::MAX; 8]),
+    ] {
+        let error = decoded(samples, histogram).unwrap_err().to_string();
+        assert!(error.contains("histogram"), "{error}");
+    }
 }
 
 #[test]
@@ -144,7 +166,7 @@ fn the_largest_report_fits_its_limit() {
     largest.epoch = Epoch(u64::MAX);
     largest.rtt_us = vec![10_000_000; 128];
     largest.votes_in_time = vec![10_000; 128];
-    let extreme = ChannelSummary { octiles: [i32::MIN; 7], histogram: Some([u16::MAX; 8]) };
+    let extreme = ChannelSummary { octiles: [i32::MIN; 7], histogram: Some([75; 8]) };
     largest.channels.values_mut().for_each(|summary| *summary = extreme);
     let bytes = largest.encode();
     println!("the largest report has {} bytes of {}", bytes.len(), Report::MAX_BYTES);

@@ -206,6 +206,41 @@ fn a_node_unlike_its_peers_diverges_and_names_its_channel() {
     assert!(matches!(unlike.leading_channel(), Some(Channel::QueueDepth | Channel::CommitLatency)));
 }
 
+/// A report that has a window's samples of every channel in the last bin.
+fn of_last_bin(samples: u16) -> Report {
+    let mut report = report(9, &sampled(9, 600).statistics(&Peers::default()));
+    report.channels.values_mut().for_each(|summary| summary.histogram = Some([0, 0, 0, 0, 0, 0, 0, samples]));
+    report
+}
+
+#[test]
+fn one_peer_of_seven_moves_the_divergence_of_others_by_its_share_however_much_it_boasts() {
+    let sampler = sampled(4, 600);
+    let with = |samples: u16| {
+        let mut peers = peers(20..26);
+        peers.add(&of_last_bin(samples));
+        sampler.statistics(&peers).divergence.unwrap().value
+    };
+    let (modest, boastful) = (with(600), with(u16::MAX));
+    let without = sampler.statistics(&peers(20..26)).divergence.unwrap().value;
+    println!("divergence {without:.3}, with a liar {modest:.3}, with a boastful liar {boastful:.3}");
+    assert!((modest - boastful).abs() < 0.01 && boastful < 0.4, "{modest} {boastful}");
+}
+
+#[test]
+fn a_channel_of_which_peers_show_little_is_left_out_and_the_others_compared() {
+    let sampler = sampled(4, 600);
+    let octiles = agreed_octiles([(&of_last_bin(600), Weight(1_000))]);
+    let mut peers = Peers::new(&octiles);
+    let mut report = of_last_bin(600);
+    report.channels.get_mut(&Channel::Cpu.number()).unwrap().histogram = Some([12; 8]);
+    peers.add(&report);
+    let statistics = sampler.statistics(&peers);
+    assert!(statistics.divergence.is_ok());
+    assert_eq!(statistics.compared.len(), 7);
+    assert!(!statistics.compared.contains(&Channel::Cpu));
+}
+
 #[test]
 fn this_process_is_measured_for_real() {
     let mut sampler = Sampler::new(ProcessReadings);

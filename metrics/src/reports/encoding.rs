@@ -7,7 +7,7 @@ use aegis_types::{Canonical, Epoch, Height, Limits, Signature, TypesError, Valid
 use crate::matrix::MISSING_RTT_US;
 use crate::micro::Micro;
 use crate::proto;
-use crate::reports::report::{CHANNELS, ChannelSummary, Report, ReportedValues, SignedReport};
+use crate::reports::report::{CHANNELS, ChannelSummary, Report, ReportedValues, SAMPLES_MAX, SignedReport};
 
 /// The whole, in ten-thousandths.
 const ALL_VOTES: u32 = 10_000;
@@ -45,6 +45,7 @@ impl Canonical for Report {
                 _ => Err(TypesError::invalid("votes in time", format!("{votes} is more than {ALL_VOTES}"))),
             }
         });
+        let values = values_from_proto(&proto.values.ok_or_else(|| missing("values"))?)?;
         Ok(Self {
             epoch: Epoch(proto.epoch),
             sequence: proto.sequence,
@@ -52,8 +53,8 @@ impl Canonical for Report {
             height: Height(proto.height),
             rtt_us: checked_rtt(proto.rtt_us)?,
             votes_in_time: votes_in_time.collect::<Result<_, _>>()?,
-            channels: channels_from_proto(proto.channels)?,
-            values: values_from_proto(&proto.values.ok_or_else(|| missing("values"))?)?,
+            channels: channels_from_proto(proto.channels, values.samples)?,
+            values,
             covered_weight: Weight(proto.covered_weight),
         })
     }
@@ -120,6 +121,7 @@ fn small(field: &'static str, number: u32, limit: usize) -> Result<u8, TypesErro
 
 fn channels_from_proto(
     proto: Vec<proto::ChannelSummary>,
+    samples: u16,
 ) -> Result<BTreeMap<u8, ChannelSummary>, TypesError> {
     let mut channels = BTreeMap::new();
     for entry in proto {
@@ -133,17 +135,25 @@ fn channels_from_proto(
         if !octiles.is_sorted() {
             return Err(TypesError::invalid("octiles", "they fall"));
         }
-        let counts: Result<Vec<u16>, _> = entry.histogram.into_iter().map(u16::try_from).collect();
-        let counts = counts.map_err(|_| TypesError::invalid("histogram", "a count is more than 65,535"))?;
-        let histogram = match counts.len() {
-            0 => None,
-            _ => Some(counts.try_into().map_err(|counts: Vec<u16>| {
-                TypesError::invalid("histogram", format!("8 counts are needed, not {}", counts.len()))
-            })?),
-        };
+        let histogram = histogram_from_proto(entry.histogram, samples)?;
         channels.insert(channel, ChannelSummary { octiles, histogram });
     }
     Ok(channels)
+}
+
+/// Counts of at most as many samples as the window has, or one liar would outweigh all others where counts are added up.
+fn histogram_from_proto(counts: Vec<u32>, samples: u16) -> Result<Option<[u16; 8]>, TypesError> {
+    let refuse = |reason: String| Err(TypesError::invalid("histogram", reason));
+    let total = counts.iter().fold(0_u32, |sum, count| sum.saturating_add(*count));
+    if total > u32::from(samples) {
+        return refuse(format!("it counts {total} samples of {samples}"));
+    }
+    let counts: Vec<u16> = counts.into_iter().filter_map(|count| u16::try_from(count).ok()).collect();
+    match (counts.len(), counts.try_into()) {
+        (0, _) => Ok(None),
+        (_, Ok(counts)) => Ok(Some(counts)),
+        (length, Err(_)) => refuse(format!("8 counts are needed, not {length}")),
+    }
 }
 
 fn values_to_proto(values: &ReportedValues) -> proto::ReportedValues {
@@ -177,7 +187,9 @@ fn values_from_proto(proto: &proto::ReportedValues) -> Result<ReportedValues, Ty
         shrinkage: share("shrinkage", proto.shrinkage)?,
         cut: proto.cut.map(|cut| small("cut", cut, MASKS)).transpose()?,
         samples: u16::try_from(proto.samples)
-            .map_err(|_| TypesError::invalid("samples", "more than 65,535"))?,
+            .ok()
+            .filter(|samples| *samples <= SAMPLES_MAX)
+            .ok_or_else(|| TypesError::invalid("samples", format!("more than {SAMPLES_MAX}")))?,
         channels: small("channel mask", proto.channels, MASKS)?,
     })
 }

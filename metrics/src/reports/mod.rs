@@ -15,5 +15,5 @@ pub use latest::{LatestReports, latest_reports};
 pub use reference::agreed_octiles;
 pub use report::{
     CHANNELS, ChannelSummary, REPORT_EXPIRY_SECONDS, REPORT_PERIOD_SECONDS, Report, ReportContext,
-    ReportedValues, SignedReport,
+    ReportedValues, SAMPLES_MAX, SignedReport,
 };

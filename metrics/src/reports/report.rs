@@ -13,6 +13,9 @@ use crate::micro::Micro;
 /// Number of channels that a node measures.
 pub const CHANNELS: usize = 8;
 
+/// Samples in a full window, one per second: ten minutes. No report is of more, and no histogram in it counts more.
+pub const SAMPLES_MAX: u16 = 600;
+
 /// Seconds between two reports by gossip. At 200 to 500 bytes a report, a hundred members cost each node some 15 kB
 /// per second.
 pub const REPORT_PERIOD_SECONDS: u64 = 3;
@@ -32,7 +35,7 @@ const HEIGHTS_AHEAD_MAX: u64 = 2_000;
 pub struct ChannelSummary {
     /// Seven octiles of the channel divided by its own long-run median, in ten-thousandths, not falling.
     pub octiles: [i32; 7],
-    /// Samples in each bin of the agreed reference, while there is one.
+    /// Samples in each bin of the agreed reference, while there is one; together not more than the window has.
     pub histogram: Option<[u16; 8]>,
 }
 
@@ -55,7 +58,7 @@ pub struct ReportedValues {
     pub shrinkage: Option<Micro>,
     /// Channels on one side of the weakest cut, as a bit mask.
     pub cut: Option<u8>,
-    /// Samples in its window.
+    /// Samples in its window, at most [`SAMPLES_MAX`].
     pub samples: u16,
     /// Channels that it used, as a bit mask.
     pub channels: u8,

@@ -9,6 +9,7 @@ use crate::sampling::channel::Channel;
 use crate::sampling::window::{DropReason, WindowView};
 use crate::statistics::bins::{BINS, Histogram, OctileBins};
 use crate::statistics::phi::{PhiEstimate, TooLittle, phi};
+use crate::statistics::pool::Pool;
 use crate::statistics::stability::{Comparison, Divergence, divergence, stability};
 
 /// A channel's long-run median, in the fixed point of reports: ten-thousandths.
@@ -18,7 +19,7 @@ const FIXED_POINT: f64 = 10_000.0;
 #[derive(Debug, Clone, Default)]
 pub struct Peers {
     bins: BTreeMap<Channel, OctileBins>,
-    pooled: BTreeMap<Channel, Histogram>,
+    pools: BTreeMap<Channel, Pool>,
 }
 
 impl Peers {
@@ -28,14 +29,14 @@ impl Peers {
         let bins = octiles.iter().filter_map(|(number, octiles)| {
             Some((Channel::from_number(*number)?, OctileBins::new(octiles.map(from_fixed_point))))
         });
-        Self { bins: bins.collect(), pooled: BTreeMap::new() }
+        Self { bins: bins.collect(), pools: BTreeMap::new() }
     }
 
     /// Adds a peer's latest report. Do not add one's own: nobody is a peer of itself.
     pub fn add(&mut self, report: &Report) {
         for (number, summary) in &report.channels {
             if let (Some(channel), Some(counts)) = (Channel::from_number(*number), summary.histogram) {
-                self.pooled.entry(channel).or_default().add(&Histogram { counts: counts.map(u64::from) });
+                self.pools.entry(channel).or_default().add(Histogram { counts: counts.map(u64::from) });
             }
         }
     }
@@ -50,7 +51,7 @@ pub struct LocalStatistics {
     pub stability: Result<f64, TooLittle>,
     /// Distance from the peers; `leading` is a position in `compared`.
     pub divergence: Result<Divergence, TooLittle>,
-    /// The channels that divergence compared.
+    /// The channels that divergence compared: those of which a peer shows enough samples.
     pub compared: Vec<Channel>,
     /// Samples in the window.
     pub samples: usize,
@@ -71,10 +72,12 @@ impl LocalStatistics {
             .iter()
             .map(|(channel, values)| (*channel, scale(values, baseline.scale(*channel))))
             .collect();
+        let pooled: BTreeMap<Channel, Histogram> =
+            peers.pools.iter().filter_map(|(channel, pool)| Some((*channel, pool.histogram()?))).collect();
         let comparisons: Vec<(Channel, Comparison<'_>)> = scaled
             .iter()
             .filter_map(|(channel, own)| {
-                let (bins, peers) = (peers.bins.get(channel)?, peers.pooled.get(channel)?);
+                let (bins, peers) = (peers.bins.get(channel)?, pooled.get(channel)?);
                 Some((*channel, Comparison { own, bins, peers }))
             })
             .collect();

@@ -7,12 +7,12 @@
 
 use std::collections::VecDeque;
 
-use crate::reports::CHANNELS;
+use crate::reports::{CHANNELS, SAMPLES_MAX};
 use crate::sampling::channel::Channel;
 
 /// Seconds in a full window: ten minutes. Shorter windows cannot tell phi from chance; longer ones mix one state of
 /// the node with another.
-pub const WINDOW_SECONDS: usize = 600;
+pub const WINDOW_SECONDS: usize = SAMPLES_MAX as usize;
 
 /// A channel with more than one gap in this many samples is dropped.
 const GAPS_ONE_IN: usize = 10;

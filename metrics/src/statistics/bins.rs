@@ -76,13 +76,6 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// Adds another's samples.
-    pub fn add(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(other.counts) {
-            *count = count.saturating_add(more);
-        }
-    }
-
     fn smoothed(&self) -> [f64; BINS] {
         let total = float(self.total()) + as_f64(BINS) / 2.0;
         self.counts.map(|count| (float(count) + 0.5) / total)

@@ -14,6 +14,9 @@ use crate::statistics::phi::TooLittle;
 /// Samples needed on each side of a comparison.
 pub const SAMPLES_MIN: usize = 100;
 
+/// The same as a total of counts.
+const SAMPLES_NEEDED: u64 = SAMPLES_MIN as u64;
+
 /// Stability of channels of equal length: 0 to 1, 1 for no change.
 ///
 /// # Errors
@@ -55,17 +58,17 @@ pub struct Comparison<'a> {
     pub own: &'a [f64],
     /// The agreed bins.
     pub bins: &'a OctileBins,
-    /// The peers' samples, pooled, without one's own.
+    /// The peers' samples, pooled with equal mass, without one's own: see [`Pool`](crate::statistics::pool::Pool).
     pub peers: &'a Histogram,
 }
 
 /// Divergence over channels.
 ///
 /// # Errors
-/// `TooLittle::Reference` when the peers have fewer than a hundred samples of every channel, `TooLittle::Samples`
+/// `TooLittle::Reference` without channels, or when the peers have fewer than a hundred samples of one, `TooLittle::Samples`
 /// below a hundred of one's own.
 pub fn divergence(channels: &[Comparison<'_>]) -> Result<Divergence, TooLittle> {
-    if channels.is_empty() || channels.iter().any(|channel| channel.peers.total() < 100) {
+    if channels.is_empty() || channels.iter().any(|channel| channel.peers.total() < SAMPLES_NEEDED) {
         return Err(TooLittle::Reference);
     }
     let mut distances = Vec::with_capacity(channels.len());

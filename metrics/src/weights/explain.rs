@@ -105,7 +105,8 @@ pub struct WeightOutcome {
     pub nodes: Vec<NodeExplanation>,
     /// The core, best first; empty under a fallback.
     pub core: Vec<ValidatorId>,
-    /// Who leads, in the order of views; without the recently absent.
+    /// Who is to lead, in the order of views; without the recently absent. The validator set has the last word: under
+    /// equal weights, and where these do not hold more than `f`, all lead.
     pub leaders: Vec<ValidatorId>,
     /// What the weights trade.
     pub trade: Trade,
