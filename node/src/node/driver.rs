@@ -191,6 +191,7 @@ impl Driver {
                 let is_full = handled >= TURN_INPUTS || grown >= TURN_BYTES;
                 wake = if is_full { None } else { self.ready_wake() };
             }
+            self.send_receipts(&mut turn);
             self.persist(&turn.outputs)?;
             self.publish_committing();
             if self.ports.status.borrow().tip.0 != self.engine.height()
@@ -278,8 +279,7 @@ impl Driver {
     fn handle(&mut self, wake: Wake, turn: &mut Turn) -> anyhow::Result<()> {
         let input = match wake {
             Wake::Input(DriverInput::Message { from, message }) => {
-                turn.receipts.extend(self.observation.heard(&from, &message).map(|receipt| (from, receipt)));
-                Input::Message { from, message }
+                return self.handle_message(from, message, turn);
             }
             Wake::Input(DriverInput::Batch(batch)) => {
                 let reference = batch.reference;
@@ -298,6 +298,28 @@ impl Driver {
             Wake::Stop => return Ok(()),
         };
         self.tell(input, Vec::new(), turn)
+    }
+
+    fn handle_message(
+        &mut self,
+        from: ValidatorId,
+        message: Box<Message>,
+        turn: &mut Turn,
+    ) -> anyhow::Result<()> {
+        let at_us = self.clock.monotonic_us();
+        turn.receipts.extend(self.observation.heard(&from, &message).map(|receipt| (from, receipt)));
+        let proposed = match &*message {
+            Message::PrePrepare(proposal) => Some(proposal.vote.clone()),
+            _ => None,
+        };
+        let earlier = turn.outputs.len();
+        self.tell(Input::Message { from, message }, Vec::new(), turn)?;
+        if let Some(vote) = proposed {
+            let status = self.engine.status();
+            let outputs = turn.outputs.get(earlier..).unwrap_or_default();
+            self.observation.proposed(&vote, at_us, status.view, &status.leader, outputs);
+        }
+        Ok(())
     }
 
     /// Gives the engine an input. `brought` are batches that came with it, for the block that it may decide.
@@ -360,12 +382,16 @@ impl Driver {
         Ok(())
     }
 
-    fn carry_out(&mut self, turn: Turn) -> anyhow::Result<()> {
-        let Turn { outputs, mut payloads, receipts } = turn;
-        self.observation.enter(self.engine.validators());
-        for (to, receipt) in receipts {
+    /// Before the flush, whether there is one or not: then all receipts measure the same. They promise nothing.
+    fn send_receipts(&self, turn: &mut Turn) {
+        for (to, receipt) in turn.receipts.drain(..) {
             self.send(&to, &receipt.encode());
         }
+    }
+
+    fn carry_out(&mut self, turn: Turn) -> anyhow::Result<()> {
+        let Turn { outputs, mut payloads, .. } = turn;
+        self.observation.enter(self.engine.validators());
         for output in outputs {
             match output {
                 Output::Persist(_) => {}

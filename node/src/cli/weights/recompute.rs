@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use aegis_ledger::weights::WeightsOnRecord;
 use aegis_light::LightClient;
 use aegis_metrics::WeightInput;
+use aegis_rpc::api::{ApiError, ErrorCode};
+use aegis_rpc::client::ClientError;
 use aegis_types::{Canonical, Epoch, Genesis, Handover, TypesError, ValidatorSet};
 use clap::Args;
 use serde::Serialize;
@@ -22,9 +24,11 @@ use crate::cli::{Failure, Global};
 /// validator sets that the handover blocks of the log certify, each proved by the one before from the genesis on. With --replay
 /// every block of the home's committed log is executed again from the genesis, so that the measurements come from the log, too;
 /// the node must be stopped.
+///
+/// Fails if weights differ, and if nothing is on record for an epoch that was asked for.
 #[derive(Debug, Args)]
 pub struct Recompute {
-    /// The first epoch
+    /// The first epoch; all later ones are asked for, too. The weights of epoch 0 stand in the genesis
     #[arg(long, value_name = "EPOCH")]
     from: u64,
     /// Execute the home's committed log again instead of asking a node
@@ -78,8 +82,10 @@ impl Recompute {
     /// When nothing is on record, or weights differ.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let from = Epoch(self.from);
-        let recomputed = if self.replay {
-            replay::run(global, from).await?
+        let (recomputed, last) = if self.replay {
+            let recomputed = replay::run(global, from).await?;
+            let last = recomputed.last().map(|one| Epoch(one.epoch));
+            (recomputed, last)
         } else {
             ask(global, self.genesis.as_deref(), from).await?
         };
@@ -90,12 +96,35 @@ impl Recompute {
         global.output().document(&recomputed, text)?;
         let wrong: Vec<u64> =
             recomputed.iter().filter(|one| !one.is_confirmed).map(|one| one.epoch).collect();
-        if wrong.is_empty() {
-            return Ok(());
+        if !wrong.is_empty() {
+            return Err(Failure::new(format!("the rule gives other weights for the epochs {wrong:?}"))
+                .help("the node may be damaged, or lie: ask another one with --rpc URL, or use --replay"));
         }
-        Err(Failure::new(format!("the rule gives other weights for the epochs {wrong:?}"))
-            .help("the node may be damaged, or lie: ask another one with --rpc URL, or use --replay"))
+        match missing(from, last, &recomputed) {
+            None => Ok(()),
+            Some(missing) => Err(Failure::new(format!("nothing is on record for the epochs {missing}")).help(
+                "their weights were not measured, the record was dropped (`weights_history_epochs`), or the node keeps it \
+                 back: ask another one with --rpc URL, use --replay, or begin later with --from",
+            )),
+        }
     }
+}
+
+/// The epochs from `from` to `last` that were not computed, such as `1 to 4, 7`; none when there are none. Epoch 0 is never
+/// missing: nothing was computed for it.
+fn missing(from: Epoch, last: Option<Epoch>, recomputed: &[Recomputed]) -> Option<String> {
+    let mut next = from.0.max(1);
+    let mut gaps = Vec::new();
+    let end = last.map(|last| last.0.saturating_add(1));
+    for epoch in recomputed.iter().map(|one| one.epoch).chain(end) {
+        match epoch.checked_sub(next) {
+            None | Some(0) => {}
+            Some(1) => gaps.push(next.to_string()),
+            Some(_) => gaps.push(format!("{next} to {}", epoch.saturating_sub(1))),
+        }
+        next = next.max(epoch.saturating_add(1));
+    }
+    (!gaps.is_empty()).then(|| gaps.join(", "))
 }
 
 fn text(recomputed: &Vec<Recomputed>) -> String {
@@ -114,28 +143,35 @@ fn text(recomputed: &Vec<Recomputed>) -> String {
     table.render()
 }
 
-/// Gets inputs and handovers from a node.
+/// Gets inputs and handovers from a node. What comes of them, and the last epoch whose validator set is proved: what the node has
+/// on record is its own word.
 async fn ask(
     global: &Global,
     genesis: Option<&std::path::Path>,
     from: Epoch,
-) -> Result<Vec<Recomputed>, Failure> {
+) -> Result<(Vec<Recomputed>, Option<Epoch>), Failure> {
     let genesis = trusted_genesis(global, genesis)?;
     let session = Session::open(global)?;
-    let weights = session.client.weights().await.map_err(|error| session.failure(error))?;
-    let Some(range) = weights.on_record else { return Ok(Vec::new()) };
     let sets = certified_sets(&session, &genesis, from).await?;
+    let last = sets.last_key_value().map(|(epoch, _)| *epoch);
+    // Asked after the handovers, so that an epoch that began in between is no gap.
+    let weights = session.client.weights().await.map_err(|error| session.failure(error))?;
+    let Some(range) = weights.on_record else { return Ok((Vec::new(), last)) };
     let mut recomputed = Vec::new();
-    for (epoch, set) in sets.range(from.max(range.oldest)..) {
-        if *epoch > range.newest {
-            break;
+    for (epoch, set) in &sets {
+        if !(range.oldest..=range.newest).contains(epoch) {
+            continue;
         }
-        let explained =
-            session.client.explain_weights(*epoch).await.map_err(|error| session.failure(error))?;
+        let explained = match session.client.explain_weights(*epoch).await {
+            Ok(explained) => explained,
+            // Weights were not measured in between, or the record was dropped just now.
+            Err(ClientError::Api(ApiError { code: ErrorCode::NotFound, .. })) => continue,
+            Err(error) => return Err(session.failure(error)),
+        };
         let input: WeightInput = read(&session, &explained.input_base64.0)?;
         recomputed.push(Recomputed::new(*epoch, input, set.clone())?);
     }
-    Ok(recomputed)
+    Ok((recomputed, last))
 }
 
 /// The validator sets of `from` and later epochs, each proved by the one before. A node cannot make this go on for ever: each
@@ -198,6 +234,28 @@ mod tests {
             weight: Weight(if byte == 3 { last } else { 1_000 }),
         });
         ValidatorSet::new(Epoch(epoch), members.collect()).unwrap()
+    }
+
+    #[test]
+    fn epochs_that_were_asked_for_and_are_not_on_record_are_named() {
+        let recomputed = |epochs: &[u64]| -> Vec<Recomputed> {
+            let one = |epoch: &u64| Recomputed {
+                epoch: *epoch,
+                is_confirmed: true,
+                fallback: None,
+                members: 4,
+                total: 4_000,
+                core: 4,
+            };
+            epochs.iter().map(one).collect()
+        };
+        let missing =
+            |from, last, epochs: &[u64]| missing(Epoch(from), Some(Epoch(last)), &recomputed(epochs));
+        assert_eq!(missing(1, 3, &[1, 2, 3]), None);
+        assert_eq!(missing(0, 2, &[1, 2]), None, "the genesis says what epoch 0 weighs");
+        assert_eq!(missing(1, 6, &[5, 6]).as_deref(), Some("1 to 4"));
+        assert_eq!(missing(2, 9, &[2, 4, 5, 8, 9]).as_deref(), Some("3, 6 to 7"));
+        assert_eq!(missing(5, 8, &[5, 6, 7]).as_deref(), Some("8"), "a node that keeps the newest back");
     }
 
     #[test]

@@ -21,25 +21,43 @@ const AHEAD_MAX: u64 = 64;
 const SETTLED_AFTER: u64 = 4;
 /// Commit latencies between two readings that are kept.
 const LATENCIES_MAX: usize = 1_024;
-/// Whoever voted at one of so many newest heights is alive.
+/// Whoever committed at one of so many newest heights, and lately, is alive.
 const ALIVE_HEIGHTS: usize = 8;
+/// Microseconds after a height's decision here in which Commits for it still count: some trips around the world, for the votes
+/// that were not needed. Who sends them later has done nothing for the decision and only collects participation.
+const COMMIT_GRACE_US: u64 = 1_000_000;
+/// Views of one height whose proposals are held: the engine's own, so they rise, and more than a few mean that nothing works.
+const VIEWS_MAX: usize = 8;
 /// Shares are counted in ten-thousandths.
 const ALL_VOTES: usize = 10_000;
 
 /// What is known of one height.
 #[derive(Debug, Default)]
 struct Ballot {
-    /// The digest proposed last, and when it was first seen.
-    proposed: Option<(Hash, u64)>,
-    /// Whether this node proposed it.
-    is_own: bool,
+    /// What was proposed in each view, and when that digest was first seen.
+    proposals: BTreeMap<View, (Hash, u64)>,
     /// First Prepare of each member, by position.
     prepares: BTreeMap<usize, (Hash, u64)>,
-    /// First Commit of each member.
-    commits: BTreeMap<usize, Hash>,
+    /// First Commit of each member, and when it came.
+    commits: BTreeMap<usize, (Hash, u64)>,
     /// Own Commit.
     own: Option<(Hash, View, Signature)>,
     decided: Option<(Hash, u64)>,
+}
+
+impl Ballot {
+    /// When a digest was first seen as a proposal.
+    fn first_seen(&self, digest: &Hash) -> Option<u64> {
+        let seen = self.proposals.values().filter(|(proposed, _)| proposed == digest);
+        seen.map(|(_, at_us)| *at_us).min()
+    }
+
+    fn propose(&mut self, view: View, digest: Hash, seen_us: u64) {
+        self.proposals.insert(view, (digest, seen_us));
+        if self.proposals.len() > VIEWS_MAX {
+            self.proposals.pop_first();
+        }
+    }
 }
 
 /// The votes of the current epoch.
@@ -49,6 +67,8 @@ pub struct Ballots {
     set: ValidatorSet,
     heights: BTreeMap<Height, Ballot>,
     newest: Height,
+    /// When a block was last decided here, in whatever epoch.
+    decided_us: Option<u64>,
     /// Whose Prepares came before the decision, at the newest heights.
     in_time: VecDeque<MemberBits>,
     /// Who was heard to commit, at the newest settled heights.
@@ -60,9 +80,6 @@ pub struct Ballots {
     own_votes_in_time: u64,
 }
 
-/// A round-trip time that a vote has shown.
-pub type Answered = Option<u64>;
-
 impl Ballots {
     /// No votes yet.
     pub fn new(me: ValidatorId, set: ValidatorSet, newest: Height) -> Self {
@@ -71,6 +88,7 @@ impl Ballots {
             set,
             heights: BTreeMap::new(),
             newest,
+            decided_us: None,
             in_time: VecDeque::new(),
             committers: VecDeque::new(),
             synchrony: SynchronyWindow::default(),
@@ -93,42 +111,45 @@ impl Ballots {
             synchrony,
             own_votes_in_time: own,
             unread_latencies,
+            decided_us: self.decided_us,
             ..Self::new(self.me, set, self.newest)
         };
     }
 
-    /// A block was proposed, by its leader's own message.
+    /// The engine has taken up what is voted for here, in the view that it is in: of each view the first counts, and a digest
+    /// keeps the time at which it was first seen.
     pub fn proposed(&mut self, vote: &Vote, at_us: u64) {
-        let is_own = vote.validator == self.me;
-        if let Some((_, ballot)) = self.ballot(vote)
-            && ballot.proposed.is_none_or(|(digest, _)| digest != vote.content.digest)
-        {
-            ballot.proposed = Some((vote.content.digest, at_us));
-            ballot.is_own = is_own;
+        let Some((_, ballot)) = self.ballot(vote) else { return };
+        let digest = vote.content.digest;
+        let seen = ballot.first_seen(&digest).unwrap_or(at_us);
+        if !ballot.proposals.contains_key(&vote.content.view) {
+            ballot.propose(vote.content.view, digest, seen);
         }
-        self.voted(vote, at_us);
     }
 
-    /// A validator voted. Where its Prepare answers this node's own proposal, the time that took.
-    pub fn voted(&mut self, vote: &Vote, at_us: u64) -> Answered {
+    /// A validator voted.
+    pub fn voted(&mut self, vote: &Vote, at_us: u64) {
         let is_mine = vote.validator == self.me;
-        let (position, ballot) = self.ballot(vote)?;
+        let Some((position, ballot)) = self.ballot(vote) else { return };
         let digest = vote.content.digest;
         match vote.content.kind {
             VoteKind::Prepare => {
-                if ballot.prepares.contains_key(&position) {
-                    return None;
+                ballot.prepares.entry(position).or_insert((digest, at_us));
+                if is_mine {
+                    // The engine has accepted it, whatever else its leader may have sent.
+                    let seen = ballot.first_seen(&digest).unwrap_or(at_us);
+                    ballot.propose(vote.content.view, digest, seen);
                 }
-                ballot.prepares.insert(position, (digest, at_us));
-                let (proposed, at) = ballot.proposed.filter(|_| ballot.is_own && !is_mine)?;
-                (proposed == digest).then_some(at_us.saturating_sub(at))
             }
             VoteKind::Commit => {
-                ballot.commits.entry(position).or_insert(digest);
+                let decided = ballot.decided.map(|(_, decided_us)| decided_us);
+                if decided.is_some_and(|decided_us| at_us.saturating_sub(decided_us) > COMMIT_GRACE_US) {
+                    return;
+                }
+                ballot.commits.entry(position).or_insert((digest, at_us));
                 if is_mine {
                     ballot.own = Some((digest, vote.content.view, vote.signature));
                 }
-                None
             }
         }
     }
@@ -136,6 +157,7 @@ impl Ballots {
     /// A block was decided.
     pub fn decided(&mut self, certificate: &Certificate, at_us: u64) {
         let content = &certificate.content;
+        self.decided_us = Some(at_us);
         if content.epoch != self.set.epoch() {
             return;
         }
@@ -143,14 +165,14 @@ impl Ballots {
         let me = self.set.index_of(&self.me);
         let ballot = self.heights.entry(content.height).or_default();
         ballot.decided = Some((content.digest, at_us));
-        let latency = ballot.proposed.filter(|(digest, _)| *digest == content.digest);
-        let latency = latency.map(|(_, at)| at_us.saturating_sub(at));
+        let latency = ballot.first_seen(&content.digest).map(|at| at_us.saturating_sub(at));
         let voted = |ballot: &Ballot, position: usize| {
             ballot.prepares.get(&position).is_some_and(|(digest, _)| *digest == content.digest)
         };
         let in_time: MemberBits = (0..self.set.len()).filter(|position| voted(ballot, *position)).collect();
         let own = me.map_or(0, |me| {
-            u64::from(voted(ballot, me)) + u64::from(ballot.commits.get(&me) == Some(&content.digest))
+            let committed = ballot.commits.get(&me).is_some_and(|(digest, _)| *digest == content.digest);
+            u64::from(voted(ballot, me)) + u64::from(committed)
         });
         self.own_votes_in_time = self.own_votes_in_time.saturating_add(own);
         push(&mut self.in_time, in_time, SYNCHRONY_HEIGHTS);
@@ -186,7 +208,7 @@ impl Ballots {
     fn settle(&mut self, height: Height) {
         let Some(ballot) = self.heights.get(&height) else { return };
         let Some((decided, _)) = ballot.decided else { return };
-        let committers = ballot.commits.iter().filter(|(_, voted)| **voted == decided);
+        let committers = ballot.commits.iter().filter(|(_, (voted, _))| *voted == decided);
         push(&mut self.committers, committers.map(|(position, _)| *position).collect(), SYNCHRONY_HEIGHTS);
         let before = self.heights.get(&height.previous()).and_then(|ballot| ballot.decided);
         let (Some((digest, at)), Some((_, before))) = (ballot.decided, before) else { return };
@@ -206,7 +228,7 @@ impl Ballots {
     /// Who was heard to commit the block with this digest, and the own Commit for it.
     pub fn commits(&self, height: Height, digest: &Hash) -> (MemberBits, Option<(View, Signature)>) {
         let Some(ballot) = self.heights.get(&height) else { return (MemberBits::default(), None) };
-        let voters = ballot.commits.iter().filter(|(_, voted)| *voted == digest);
+        let voters = ballot.commits.iter().filter(|(_, (voted, _))| voted == digest);
         let own = ballot.own.filter(|(voted, ..)| voted == digest);
         (voters.map(|(position, _)| *position).collect(), own.map(|(_, view, signature)| (view, signature)))
     }
@@ -236,12 +258,20 @@ impl Ballots {
         (all > 0).then(|| Micro::of(wide(voted), wide(all)))
     }
 
-    /// The members that were heard to commit at one of the newest heights.
-    pub fn alive(&self) -> Vec<usize> {
+    /// When a block was last decided here.
+    pub fn decided_us(&self) -> Option<u64> {
+        self.decided_us
+    }
+
+    /// The members that were heard to commit at one of the newest heights, and since a time.
+    pub fn alive(&self, since_us: u64) -> Vec<usize> {
         let newest: Vec<_> = self.heights.values().rev().filter(|ballot| ballot.decided.is_some()).collect();
         let newest = newest.get(..ALIVE_HEIGHTS.min(newest.len())).unwrap_or_default();
+        let has_voted = |ballot: &Ballot, position: &usize| {
+            ballot.commits.get(position).is_some_and(|(_, at_us)| *at_us >= since_us)
+        };
         (0..self.set.len())
-            .filter(|position| newest.iter().any(|ballot| ballot.commits.contains_key(position)))
+            .filter(|position| newest.iter().any(|ballot| has_voted(ballot, position)))
             .collect()
     }
 
@@ -307,7 +337,7 @@ mod tests {
     fn decide(ballots: &mut Ballots, height: u64, committers: &[usize]) {
         let at = height * 100_000;
         ballots.proposed(&vote(VoteKind::Prepare, 0, height), at);
-        for who in 1..4 {
+        for who in 0..4 {
             ballots.voted(&vote(VoteKind::Prepare, who, height), at + 1_000 * who as u64);
         }
         for who in committers {
@@ -320,14 +350,35 @@ mod tests {
         Ballots::new(ids()[me], set(0), Height(0))
     }
 
+    fn proposal(view: u64, digest: u8) -> Vote {
+        let mut vote = vote(VoteKind::Prepare, 0, 1);
+        vote.content.view = View(view);
+        vote.content.digest = Hash([digest; 32]);
+        vote
+    }
+
     #[test]
-    fn the_leader_measures_by_the_votes_that_answer_it_and_others_do_not() {
-        for (me, expected) in [(0, Some(7_000)), (1, None)] {
-            let mut ballots = ballots(me);
-            ballots.proposed(&vote(VoteKind::Prepare, 0, 1), 5_000);
-            assert_eq!(ballots.voted(&vote(VoteKind::Prepare, 2, 1), 12_000), expected);
-            assert_eq!(ballots.voted(&vote(VoteKind::Prepare, 2, 1), 90_000), None, "a vote counts once");
+    fn a_digest_keeps_the_time_at_which_it_was_first_seen_whatever_is_proposed_later() {
+        let mut ballots = ballots(1);
+        ballots.proposed(&proposal(0, 1), 5_000);
+        ballots.proposed(&proposal(0, 9), 6_000);
+        ballots.proposed(&proposal(1, 9), 7_000);
+        for view in 2..20 {
+            ballots.proposed(&proposal(view, 1), 10_000 + view);
         }
+        assert_eq!(ballots.heights[&Height(1)].proposals.len(), VIEWS_MAX);
+        ballots.decided(&certificate(1), 45_000);
+        assert_eq!(ballots.commit_latency_us(), Some(40_000));
+    }
+
+    #[test]
+    fn what_this_node_prepared_was_proposed_whatever_its_leader_sent_before() {
+        let mut ballots = ballots(1);
+        ballots.proposed(&proposal(0, 9), 5_000);
+        let prepared = Vote { validator: ids()[1], ..proposal(0, 1) };
+        ballots.voted(&prepared, 8_000);
+        ballots.decided(&certificate(1), 45_000);
+        assert_eq!(ballots.commit_latency_us(), Some(37_000));
     }
 
     #[test]
@@ -341,6 +392,7 @@ mod tests {
         );
         assert_eq!(ballots.own_votes_in_time(), 2);
         ballots.proposed(&vote(VoteKind::Prepare, 0, 2), 200_000);
+        ballots.voted(&vote(VoteKind::Prepare, 0, 2), 200_000);
         ballots.decided(&certificate(2), 230_000);
         ballots.voted(&vote(VoteKind::Prepare, 3, 2), 240_000);
         assert_eq!(ballots.votes_in_time(), [10_000, 5_000, 5_000, 5_000]);
@@ -348,14 +400,15 @@ mod tests {
     }
 
     #[test]
-    fn late_commits_count_for_participation_and_foreign_digests_do_not() {
+    fn commits_that_come_soon_after_the_decision_count_and_foreign_digests_do_not() {
         let mut ballots = ballots(1);
         for height in 1..=20 {
             decide(&mut ballots, height, &[0, 1, 2]);
-            ballots.voted(&vote(VoteKind::Commit, 3, height.saturating_sub(1).max(1)), 0);
+            let late = vote(VoteKind::Commit, 3, height.saturating_sub(1).max(1));
+            ballots.voted(&late, height * 100_000 + 11_000);
         }
         assert_eq!(ballots.participation(3), Some(Micro::ONE));
-        assert_eq!(ballots.alive(), [0, 1, 2, 3]);
+        assert_eq!(ballots.alive(0), [0, 1, 2, 3]);
         let digest = Hash([7; 32]);
         let (voters, own) = ballots.commits(Height(7), &digest);
         assert_eq!(voters.positions().collect::<Vec<_>>(), [0, 1, 2, 3]);
@@ -365,12 +418,40 @@ mod tests {
     }
 
     #[test]
+    fn commits_that_come_when_all_is_over_give_no_participation() {
+        let mut ballots = ballots(1);
+        for height in 1..=40 {
+            decide(&mut ballots, height, &[0, 1, 2]);
+            // The decision came at 10 ms of the height's 100.
+            if let Some(over) = height.checked_sub(11).filter(|over| *over > 0) {
+                ballots.voted(&vote(VoteKind::Commit, 3, over), height * 100_000 + 11_000);
+            }
+        }
+        assert_eq!(ballots.participation(3), Some(Micro::ZERO));
+        let (voters, _) = ballots.commits(Height(7), &Hash([7; 32]));
+        assert_eq!(voters.positions().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(ballots.alive(0), [0, 1, 2]);
+    }
+
+    #[test]
+    fn nobody_is_alive_once_the_last_votes_are_old() {
+        let mut ballots = ballots(1);
+        assert_eq!(ballots.decided_us(), None);
+        decide(&mut ballots, 1, &[0, 1]);
+        decide(&mut ballots, 2, &[1, 2]);
+        assert_eq!((ballots.alive(150_000), ballots.alive(300_000)), (vec![1, 2], Vec::new()));
+        assert_eq!(ballots.decided_us(), Some(210_000));
+        ballots.enter(set(1));
+        assert_eq!(ballots.decided_us(), Some(210_000), "an epoch's end is no standstill");
+    }
+
+    #[test]
     fn who_falls_silent_is_no_longer_alive_and_its_participation_falls() {
         let mut ballots = ballots(1);
         for height in 1..=24 {
             decide(&mut ballots, height, if height <= 10 { &[0, 1, 2, 3] } else { &[0, 1, 2] });
         }
-        assert_eq!(ballots.alive(), [0, 1, 2]);
+        assert_eq!(ballots.alive(0), [0, 1, 2]);
         assert_eq!(ballots.participation(3), Some(Micro::new(500_000)));
     }
 

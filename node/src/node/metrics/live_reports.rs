@@ -1,8 +1,9 @@
 //! The newest reports of other nodes.
 //!
 //! # Bounds
-//! Of each member of the epoch the last few reports, of observers a sample. A reporter is listened to once a second at most,
-//! and what is older than what is held, or of another epoch, is not looked at: signatures are checked for nothing else.
+//! Of each member of the epoch the last few reports, of observers a sample. A member is listened to once a second at most, an
+//! observer every ten seconds, and its report has no distributions and a few bytes only: what
+//! a thousand of them cost is known, whatever they do. What is older than what is held, or of another epoch, is not looked at: signatures are checked for nothing else.
 //! A report whose signature is wrong changes nothing here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,11 +13,13 @@ use aegis_metrics::reports::{REPORT_EXPIRY_SECONDS, ReportContext};
 use aegis_metrics::{MetricsError, ReportEvidence, SignedReport};
 use aegis_types::{Canonical, Epoch, Hash, Height, ValidatorId, ValidatorSet, Weight};
 
-use super::observer_sample::{Kept, OBSERVER_EXPIRY_SECONDS, ObserverSample};
+use super::observer_sample::{
+    Kept, OBSERVER_EXPIRY_SECONDS, OBSERVER_INTERVAL_US, OBSERVER_REPORT_BYTES, ObserverSample,
+};
 
 /// Reports of each member that are held, so that a second one of the same number is noticed also when it comes late.
 const REPORTS_PER_MEMBER: usize = 4;
-/// Least time between two reports of one node. They are made every three seconds; gossip may bunch them a little.
+/// Least time between two reports of one member. They are made every three seconds; gossip may bunch them a little.
 const REPORT_INTERVAL_US: u64 = 1_000_000;
 const SECOND_US: u64 = 1_000_000;
 
@@ -109,13 +112,11 @@ impl LiveReports {
         // Numbers rise across epochs, so the one held may be of the epoch before.
         let previous_sequence = newest.map(|kept| kept.signed.report.sequence);
         let context = ReportContext { set: setting.set, height: setting.height, previous_sequence };
+        let interval = if is_member { REPORT_INTERVAL_US } else { OBSERVER_INTERVAL_US };
+        let is_soon = newest.is_some_and(|kept| setting.now_us.saturating_sub(kept.at_us) < interval);
         match report.check(context) {
-            Ok(())
-                if newest
-                    .is_some_and(|kept| setting.now_us.saturating_sub(kept.at_us) < REPORT_INTERVAL_US) =>
-            {
-                Worth::Nothing
-            }
+            Ok(()) if !is_member && !is_small(signed) => Worth::Malformed,
+            Ok(()) if is_soon => Worth::Nothing,
             Ok(()) => Worth::New,
             Err(MetricsError::OldSequence { .. }) if is_member => held.contradiction(signed),
             Err(MetricsError::OldSequence { .. } | MetricsError::StaleHeight { .. }) => Worth::Nothing,
@@ -181,6 +182,11 @@ impl LiveReports {
     }
 }
 
+/// Whether a report is as an observer's must be.
+fn is_small(signed: &SignedReport) -> bool {
+    signed.report.channels.is_empty() && signed.encode().len() <= OBSERVER_REPORT_BYTES
+}
+
 impl Held {
     fn newest(&self, reporter: &ValidatorId) -> Option<&Kept> {
         let of_member = self.members.get(reporter).and_then(VecDeque::back);
@@ -202,7 +208,8 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use aegis_metrics::Report;
+    use aegis_metrics::reports::{ChannelSummary, ReportedValues};
+    use aegis_metrics::{Micro, Report};
     use aegis_types::{Domain, Keypair, Member};
 
     use super::*;
@@ -267,6 +274,46 @@ mod tests {
         let mut wrong = report(&keys[1], 0, 5, 1);
         wrong.report.rtt_us.pop();
         assert_eq!(live.judge(&wrong, setting(&set, NOW)), Worth::Malformed);
+    }
+
+    #[test]
+    fn observers_are_heard_less_often_than_members() {
+        let (live, set) = (live(), set(0));
+        let stranger = Keypair::from_seed(&[9; 32]);
+        live.keep(report(&stranger, 0, 5, 1), setting(&set, NOW));
+        let next = report(&stranger, 0, 6, 1);
+        let soon = setting(&set, NOW + OBSERVER_INTERVAL_US - 1);
+        assert_eq!(live.judge(&next, soon), Worth::Nothing);
+        assert_eq!(live.judge(&next, setting(&set, NOW + OBSERVER_INTERVAL_US)), Worth::New);
+    }
+
+    #[test]
+    fn an_observers_report_is_small_and_has_no_distributions() {
+        let (live, set, keys) = (live(), set(0), keys());
+        let now = setting(&set, NOW);
+        let summary = ChannelSummary { octiles: [1; 7], histogram: Some([2; 8]) };
+        let stranger = Keypair::from_seed(&[9; 32]);
+        for (key, expected) in [(&stranger, Worth::Malformed), (&keys[1], Worth::New)] {
+            let mut full = report(key, 0, 5, 1);
+            full.report.channels = (0..8).map(|channel| (channel, summary)).collect();
+            assert_eq!(live.judge(&full, now), expected);
+        }
+        let mut longest = report(&stranger, 0, u64::MAX, u64::MAX);
+        longest.report.values = ReportedValues {
+            phi: Some(Micro::ONE),
+            stability: Some(Micro::ONE),
+            divergence: Some(Micro::ONE),
+            leading_channel: Some(7),
+            commit_latency_us: Some(u32::MAX),
+            p_value: Some(Micro::ONE),
+            shrinkage: Some(Micro::ONE),
+            cut: Some(u8::MAX),
+            samples: u16::MAX,
+            channels: u8::MAX,
+        };
+        assert_eq!(live.judge(&longest, now), Worth::New);
+        (longest.report.epoch, longest.report.height) = (Epoch(u64::MAX), Height(u64::MAX));
+        assert!((OBSERVER_REPORT_BYTES - 8..=OBSERVER_REPORT_BYTES).contains(&longest.encode().len()));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use aegis_consensus::Message;
+use aegis_consensus::{Message, Output};
 use aegis_metrics::Micro;
 use aegis_metrics::sampling::NodeReadings;
 use aegis_types::{
@@ -71,22 +72,23 @@ impl Observation {
     /// A peer's message came. The receipt that it is owed, to be sent once the message is handled.
     pub fn heard(&self, from: &ValidatorId, message: &Message) -> Option<Receipt> {
         let at = self.clock.monotonic_us();
-        match message {
-            Message::PrePrepare(proposal) if proposal.vote.validator == *from => {
-                self.seen().ballots.proposed(&proposal.vote, at);
-                None
-            }
-            Message::Vote(vote) if vote.validator == *from => {
-                let mut seen = self.seen();
-                if let Some(rtt) = seen.ballots.voted(vote, at) {
-                    seen.trips.sample(from, rtt, at);
-                }
-                let is_owed = vote.content.kind == VoteKind::Prepare
-                    && seen.ballots.set().contains(from)
-                    && seen.trips.owes(from, at);
-                is_owed.then(|| Receipt::of(vote))
-            }
-            _ => None,
+        let vote = own_vote(message).filter(|vote| vote.validator == *from)?;
+        let mut seen = self.seen();
+        seen.ballots.voted(vote, at);
+        let is_owed = vote.content.kind == VoteKind::Prepare
+            && seen.ballots.set().contains(from)
+            && seen.trips.owes(from, at);
+        is_owed.then(|| Receipt::of(vote))
+    }
+
+    /// The engine was given a proposal that came at a time, and gave these outputs. It counts for what is measured if it is of
+    /// the engine's view, by the leader of it, and was not refused: others could place themselves before or over the real one.
+    pub fn proposed(&self, vote: &Vote, at_us: u64, view: View, leader: &ValidatorId, outputs: &[Output]) {
+        let is_refused = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Misbehaviour { peer, .. } if peer == leader));
+        if vote.content.view == view && vote.validator == *leader && !is_refused {
+            self.seen().ballots.proposed(vote, at_us);
         }
     }
 
@@ -102,16 +104,7 @@ impl Observation {
     /// A message of this node goes to all.
     pub fn said(&self, message: &Message) {
         let at = self.clock.monotonic_us();
-        match message {
-            Message::PrePrepare(proposal) if proposal.vote.validator == self.me => {
-                self.seen().ballots.proposed(&proposal.vote, at);
-            }
-            Message::Vote(vote) if vote.validator == self.me => self.voted(vote, at),
-            _ => {}
-        }
-    }
-
-    fn voted(&self, vote: &Vote, at: u64) {
+        let Some(vote) = own_vote(message).filter(|vote| vote.validator == self.me) else { return };
         let mut seen = self.seen();
         seen.ballots.voted(vote, at);
         if vote.content.kind == VoteKind::Prepare {
@@ -172,9 +165,16 @@ impl Observation {
         (0..seen.ballots.set().len()).map(|position| seen.ballots.participation(position)).collect()
     }
 
-    /// Positions of the members that were heard to commit lately.
-    pub fn alive(&self) -> Vec<usize> {
-        self.seen().ballots.alive()
+    /// Positions of the members that were heard to commit lately, not longer ago than this.
+    pub fn alive(&self, within: Duration) -> Vec<usize> {
+        let within = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
+        self.seen().ballots.alive(self.clock.monotonic_us().saturating_sub(within))
+    }
+
+    /// How long ago a block was last decided here; none before the first since the start.
+    pub fn since_decision(&self) -> Option<Duration> {
+        let decided_us = self.seen().ballots.decided_us()?;
+        Some(Duration::from_micros(self.clock.monotonic_us().saturating_sub(decided_us)))
     }
 
     /// Round synchrony.
@@ -183,9 +183,19 @@ impl Observation {
     }
 }
 
+/// The vote that a message brings of its sender; a PrePrepare holds its leader's Prepare.
+fn own_vote(message: &Message) -> Option<&Vote> {
+    match message {
+        Message::PrePrepare(proposal) => Some(&proposal.vote),
+        Message::Vote(vote) => Some(vote),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use aegis_types::{Epoch, Keypair, Member, VoteContent, Weight};
+    use aegis_consensus::PrePrepare;
+    use aegis_types::{BlockKind, Epoch, Header, Keypair, Member, VoteContent, Weight};
 
     use super::*;
 
@@ -225,6 +235,69 @@ mod tests {
         one.receipt(&other_id, Receipt::decode(&receipt.encode()).unwrap());
         let position = set().index_of(&other_id).unwrap();
         assert!((3_000..1_000_000).contains(&one.rows(&set()).unwrap().rtt_us[position]));
+    }
+
+    fn pre_prepare(key: &Keypair) -> Message {
+        let header = Header {
+            epoch: Epoch(0),
+            height: Height(1),
+            timestamp_ms: 1,
+            parent: Hash::ZERO,
+            proposer: key.validator_id(),
+            batches: Vec::new(),
+            executed: aegis_types::Executed { height: Height(0), state_root: Hash::ZERO },
+            validators_hash: Hash::ZERO,
+            kind: BlockKind::Normal,
+        };
+        Message::PrePrepare(PrePrepare { header, vote: prepare(key) })
+    }
+
+    #[test]
+    fn a_leader_measures_by_receipts_like_everybody_else() {
+        let keys = keys();
+        let (leader_id, other_id) = (keys[0].validator_id(), keys[1].validator_id());
+        let leader = Observation::new(leader_id, Clock::start(), set(), Height(0));
+        let other = Observation::new(other_id, Clock::start(), set(), Height(0));
+        let message = pre_prepare(&keys[0]);
+        leader.said(&message);
+        let receipt = other.heard(&leader_id, &message).expect("a PrePrepare is owed a receipt");
+        let row = || leader.rows(&set()).unwrap().rtt_us[set().index_of(&other_id).unwrap()];
+        leader.heard(&other_id, &Message::Vote(prepare(&keys[1])));
+        assert_eq!(row(), aegis_metrics::matrix::MISSING_RTT_US, "a Prepare that answers says nothing");
+        leader.receipt(&other_id, receipt);
+        assert!(row() < 1_000_000);
+    }
+
+    #[test]
+    fn only_what_the_engine_took_up_from_the_leader_of_its_view_is_a_proposal() {
+        let keys = keys();
+        let (leader, forger) = (keys[0].validator_id(), keys[1].validator_id());
+        let vote = |key: &Keypair, view: u64, digest: u8| {
+            let mut vote = prepare(key);
+            vote.content.view = View(view);
+            vote.content.digest = Hash([digest; 32]);
+            vote
+        };
+        let refusal = [Output::Misbehaviour { peer: leader, reason: "a test" }];
+        let forged: [(Vote, &[Output]); 3] =
+            [(vote(&keys[1], 7, 9), &[]), (vote(&keys[1], 0, 9), &[]), (vote(&keys[0], 0, 9), &refusal)];
+        let certificate = |digest: u8| {
+            let content = VoteContent { kind: VoteKind::Commit, ..vote(&keys[0], 0, digest).content };
+            Certificate { content, signatures: Vec::new() }
+        };
+        let latency = |decided: u8| {
+            let node = Observation::new(keys[2].validator_id(), Clock::start(), set(), Height(0));
+            for (vote, outputs) in &forged {
+                let header = pre_prepare(&keys[1]);
+                node.heard(&forger, &header);
+                node.proposed(vote, 0, View(0), &leader, outputs);
+            }
+            node.proposed(&vote(&keys[0], 0, 3), 0, View(0), &leader, &[]);
+            node.decided(&certificate(decided));
+            node.rows(&set()).unwrap().commit_latency_us
+        };
+        assert_eq!(latency(9), None, "nobody's word but the engine's");
+        assert!(latency(3).is_some(), "the real one is measured all the same");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Receipts: the answer to a Prepare, from which its sender learns the round-trip time.
 //!
-//! A validator sends a receipt after it has handled the vote, in the same turn and by the same lane in which its own votes
-//! leave, so a receipt takes as long as a vote takes. It names the vote by a hash of its signature: nobody can name it
-//! before the vote has reached it, as nobody else can make the signature. The leader needs no receipts: the signed Prepares
-//! that answer its PrePrepare tell it as much.
+//! A receipt is owed for every Prepare, also for the one in a PrePrepare, so leaders measure what all others measure. It leaves
+//! once the driver's turn that handled the vote is over, by the lane of votes, and *before* the turn's flush: few votes cause a
+//! flush, and those that do would else look farther away. It is noted as soon as the network delivers it.
 //!
-//! A node could send receipts fast and votes slowly. The leader's row then differs from the others', its votes are late in
-//! the reports of all, and an epoch whose commits become slow brings equal weights back.
+//! So it measures the way there, the wait for the receiver's driver, and the way back: not the flush of a journal, the check of
+//! a block, or the wait for the own driver. Those show in the commit latency, and in the share of votes that come in time.
+//!
+//! It names the vote by a hash of its signature: nobody can name it before the vote has reached it, as nobody else can make the
+//! signature. It promises nothing, so nothing needs to be durable before it. A node could send receipts fast and votes slowly:
+//! its votes are then late in the reports of all, and an epoch whose commits become slow brings equal weights back.
 
 use aegis_types::{Hash, Vote};
 use bytes::Bytes;

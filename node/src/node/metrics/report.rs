@@ -1,5 +1,7 @@
 //! This node's own report.
 
+use std::collections::BTreeMap;
+
 use aegis_metrics::matrix::MISSING_RTT_US;
 use aegis_metrics::{Report, SignedReport};
 use aegis_types::ValidatorSet;
@@ -21,13 +23,15 @@ impl NodeContext {
         };
         let rows = Rows { rtt_us: self.claimed(rows.rtt_us), ..rows };
         let statistics = self.measured.statistics();
+        // Distributions are compared among members only; an observer's report has little room.
+        let channels = if set.contains(&me) { statistics.summaries.clone() } else { BTreeMap::new() };
         let report = Report {
             epoch: set.epoch(),
             sequence: self.measured.next_sequence(),
             reporter: me,
             height: standing.executed.height,
             values: statistics.reported_values(rows.commit_latency_us),
-            channels: statistics.summaries.clone(),
+            channels,
             rtt_us: rows.rtt_us,
             votes_in_time: rows.votes_in_time,
             covered_weight: self.in_setting(|setting| self.live.covered_weight(setting)),

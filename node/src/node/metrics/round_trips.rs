@@ -55,8 +55,7 @@ impl RoundTrips {
         }
     }
 
-    /// Takes a round-trip time that was measured otherwise: by the vote that answers a proposal.
-    pub fn sample(&mut self, peer: &ValidatorId, rtt_us: u64, at_us: u64) {
+    fn sample(&mut self, peer: &ValidatorId, rtt_us: u64, at_us: u64) {
         let samples = self.samples.entry(*peer).or_default();
         if samples.len() >= SAMPLES_MAX {
             samples.pop_front();

@@ -21,19 +21,29 @@ const HALF_SECOND_MS: u64 = 500;
 /// meanwhile. A short window moves more and costs less: it is looked at again after an eighth of its length.
 const STATISTICS_SECONDS: usize = 30;
 const STATISTICS_PART: usize = 8;
+/// Low digits of a report's number: of one life of the node, and random.
+const LIFE_BITS: u32 = 20;
+const LIVES: u64 = 1 << LIFE_BITS;
 
 /// What the node knows of its own window, and the number of its newest report.
 #[derive(Debug)]
 pub struct Measured {
     statistics: RwLock<Arc<LocalStatistics>>,
-    sequence: AtomicU64,
+    /// The last report's number without its low digits.
+    turn: AtomicU64,
+    /// The low digits of all numbers of this life.
+    life: u64,
 }
 
 impl Measured {
     /// Nothing is measured yet: every value says so.
     pub fn new() -> Self {
         let nothing = LocalStatistics::of(&Window::default().view(), &Baseline::default(), &Peers::default());
-        Self { statistics: RwLock::new(Arc::new(nothing)), sequence: AtomicU64::new(0) }
+        Self {
+            statistics: RwLock::new(Arc::new(nothing)),
+            turn: AtomicU64::new(0),
+            life: rand::random::<u64>() % LIVES,
+        }
     }
 
     /// The newest statistics.
@@ -45,15 +55,23 @@ impl Measured {
         *self.statistics.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(statistics);
     }
 
-    /// A number for the next report: higher than all before, also those from before a restart, as long as the calendar's clock
-    /// does not run backwards. Should it do so, the node's reports count for nothing until it has caught up; that two of them
-    /// get one number would take the same microsecond twice.
+    /// A number for the next report: microseconds of the calendar, whose last 20 bits, about a second, give way to digits that
+    /// this life of the node has drawn.
+    ///
+    /// Within a life each number is higher than all before. After a restart, too, unless the calendar was set back: then the
+    /// node's reports count for nothing until it has caught up. No number is used twice, so that nobody has proof of a fault
+    /// against a correct node: for that the calendar would have to go through the same second in two lives that drew the same
+    /// of a million digits.
     pub fn next_sequence(&self) -> u64 {
-        let clock = unix_ms().saturating_mul(1_000);
-        let next = |last: u64| Some(clock.max(last.saturating_add(1)));
+        self.number_at(unix_ms().saturating_mul(1_000))
+    }
+
+    fn number_at(&self, calendar_us: u64) -> u64 {
+        let clock = calendar_us / LIVES;
+        let next = |last: u64| clock.max(last.saturating_add(1));
         // The closure always has an answer.
-        let last = self.sequence.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
-        clock.max(last.saturating_add(1))
+        let last = self.turn.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(last.unwrap_or_default()).saturating_mul(LIVES).saturating_add(self.life)
     }
 }
 
@@ -107,7 +125,27 @@ mod tests {
         let measured = Measured::new();
         let numbers: Vec<u64> = (0..1_000).map(|_| measured.next_sequence()).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b));
-        assert!(numbers[0] >= unix_ms().saturating_sub(60_000) * 1_000);
+        let now = unix_ms() * 1_000;
+        assert!(numbers[0] >= now - 60_000_000 && numbers[0] < now + 60_000_000);
+        assert!(numbers[999] < 1 << 53, "exact also in programs that have but floating-point numbers");
+    }
+
+    #[test]
+    fn a_calendar_that_is_set_back_over_a_restart_leads_to_no_number_twice() {
+        let calendar = || (0..300).map(|second| 1_900_000_000_000_000 + second * 1_000_000);
+        let lives: Vec<Measured> = (0..3).map(|_| Measured::new()).collect();
+        let mut numbers: Vec<u64> =
+            lives.iter().flat_map(|life| calendar().map(|at| life.number_at(at))).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 900, "once in 350,000 runs two of three lives draw the same");
+    }
+
+    #[test]
+    fn after_a_restart_numbers_go_on_higher() {
+        let at = 1_900_000_000_000_000;
+        let before = Measured::new().number_at(at);
+        assert!((0..50).all(|_| Measured::new().number_at(at + 3_000_000) > before));
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! The values of nodes and network as this node sees them now: from its own votes and the newest reports.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aegis_metrics::level::{LevelTerms, typicality};
 use aegis_metrics::network::{collective_awareness, system_health};
 use aegis_metrics::sampling::IntegrationMetrics;
 use aegis_metrics::sampling::view::NetworkValues;
 use aegis_metrics::{Micro, ObservationMatrix, Report};
-use aegis_types::{ValidatorId, ValidatorSet, Weight};
+use aegis_types::{Parameter, Parameters, ValidatorId, ValidatorSet, Weight};
 
 use super::observer_sample::Kept;
 use crate::node::clock::unix_ms;
 use crate::node::context::NodeContext;
+
+/// Blocks come once an idle interval at least; when so many have passed, and two views could have failed, they do not come.
+const IDLE_INTERVALS: u32 = 5;
+const FAILED_VIEWS: u32 = 2;
 
 /// A look at the whole network.
 #[derive(Debug, Clone)]
@@ -32,6 +37,40 @@ pub struct NetworkLook {
     pub system_health: Option<Micro>,
     /// Members whose rows of round-trip times the coherences rest on.
     pub attested_by: usize,
+    /// Whether blocks are decided.
+    pub pulse: Pulse,
+    /// Whether votes are heard: at those who vote themselves.
+    pub hears_votes: bool,
+}
+
+/// Whether blocks are decided, as far as this node sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pulse {
+    /// None was since the node's start.
+    #[default]
+    Unknown,
+    /// One was lately.
+    Beating,
+    /// None was for longer than a sound network takes.
+    Stopped,
+}
+
+impl Pulse {
+    /// From the time since the last decision, and the longest that a sound network takes.
+    pub fn new(since_decision: Option<Duration>, longest: Duration) -> Self {
+        match since_decision {
+            None => Self::Unknown,
+            Some(since) if since > longest => Self::Stopped,
+            Some(_) => Self::Beating,
+        }
+    }
+}
+
+/// How long a sound network may go without a decision.
+fn longest_pause(parameters: &Parameters) -> Duration {
+    let of = |parameter| Duration::from_millis(parameters.get(parameter));
+    let idle = of(Parameter::IdleIntervalMs).saturating_mul(IDLE_INTERVALS);
+    idle.saturating_add(of(Parameter::ViewTimeoutMs).saturating_mul(FAILED_VIEWS))
 }
 
 /// What is seen besides reports.
@@ -43,12 +82,16 @@ pub struct Seen {
     pub alive: Vec<usize>,
     /// Round synchrony.
     pub network_coherence: Option<Micro>,
+    /// Whether blocks are decided.
+    pub pulse: Pulse,
 }
 
 impl NetworkLook {
     /// What follows from the members' newest reports and what was seen of votes. Where no votes are seen, as at an observer,
-    /// those who report are alive.
+    /// those who report are alive. Where nothing is decided no headroom is left, and what was seen of votes is out of date.
     pub fn new(set: ValidatorSet, reports: BTreeMap<ValidatorId, Kept>, seen: Seen) -> Self {
+        let (pulse, hears_votes) = (seen.pulse, !seen.participation.is_empty());
+        let seen = if pulse == Pulse::Beating { seen } else { Seen { pulse, ..Seen::default() } };
         let report = |validator: &ValidatorId| reports.get(validator).map(|kept| &kept.signed.report);
         let weights: Vec<Weight> = set.members().iter().map(|member| member.weight).collect();
         let rows = set.members().iter().map(|member| current_row(reports.get(&member.validator)?, set.len()));
@@ -68,7 +111,11 @@ impl NetworkLook {
             .iter()
             .filter_map(|member| Some((member.weight, report(&member.validator)?.covered_weight)));
         let collective_awareness = (!reports.is_empty()).then(|| collective_awareness(&set, covered));
-        let system_health = live_weight(&set, &reports, &seen.alive).map(|live| system_health(&set, live));
+        let system_health = match pulse {
+            Pulse::Unknown => None,
+            Pulse::Stopped => Some(Micro::ZERO),
+            Pulse::Beating => live_weight(&set, &reports, &seen.alive).map(|live| system_health(&set, live)),
+        };
         Self {
             coherence,
             levels,
@@ -76,9 +123,45 @@ impl NetworkLook {
             collective_awareness,
             system_health,
             attested_by,
+            pulse,
+            hears_votes,
             set,
             reports,
         }
+    }
+
+    /// Why values of a node and of the network may be missing here: for each name, what holds if it is.
+    fn reasons(&self, node: &ValidatorId) -> [(&'static str, &'static str); 4] {
+        const STOPPED: &str = "nothing has been decided for several idle intervals";
+        const UNKNOWN: &str = "nothing has been decided since this node started";
+        let is_member = self.set.contains(node);
+        let by_votes = |otherwise| match (self.pulse, self.hears_votes) {
+            (_, false) => "only validators that vote in this epoch hear votes, and this node does not",
+            (Pulse::Stopped, true) => STOPPED,
+            (Pulse::Unknown, true) => UNKNOWN,
+            (Pulse::Beating, true) => otherwise,
+        };
+        let coherence = if is_member {
+            "round-trip times of less than a quorum are reported"
+        } else {
+            "observers have none: it is about round trips between validators"
+        };
+        let level = match self.values_of(node).coherence {
+            _ if !is_member => "observers have none: it ranks validators",
+            None => "it needs coherence",
+            Some(_) => by_votes("no height of this epoch has settled yet"),
+        };
+        let health = match self.pulse {
+            Pulse::Unknown => UNKNOWN,
+            Pulse::Stopped => STOPPED,
+            Pulse::Beating => "no validator was heard lately",
+        };
+        [
+            ("coherence", coherence),
+            ("consciousness_level", level),
+            ("network_coherence", by_votes("too few heights have been voted on")),
+            ("system_health", health),
+        ]
     }
 
     /// What is said of one node beside its own statistics.
@@ -148,17 +231,20 @@ impl NodeContext {
 
     /// The network as this node sees it now.
     pub fn look(&self) -> NetworkLook {
-        let set = self.standing.borrow().epoch.validators.clone();
+        let epoch = self.standing.borrow().epoch.clone();
+        let (set, longest) = (epoch.validators, longest_pause(&epoch.parameters));
+        let pulse = Pulse::new(self.observation.since_decision(), longest);
         // Between two epochs the votes that are watched may be of other members than `set`.
         let is_watched = self.observation.rows(&set).is_some() && self.is_validator();
         let seen = if is_watched {
             Seen {
                 participation: self.observation.participation(),
-                alive: self.observation.alive(),
+                alive: self.observation.alive(longest),
                 network_coherence: self.observation.network_coherence(),
+                pulse,
             }
         } else {
-            Seen::default()
+            Seen { pulse, ..Seen::default() }
         };
         NetworkLook::new(set, self.live_members(), seen)
     }
@@ -166,8 +252,14 @@ impl NodeContext {
     /// This node's values and those of the network.
     pub fn integration_metrics(&self) -> IntegrationMetrics {
         let me = self.node_key.validator_id();
-        let values = self.look().values_of(&me);
-        IntegrationMetrics::new(unix_ms(), me.to_string(), &self.measured.statistics(), values)
+        let look = self.look();
+        let values = look.values_of(&me);
+        let mut metrics =
+            IntegrationMetrics::new(unix_ms(), me.to_string(), &self.measured.statistics(), values);
+        for (name, reason) in look.reasons(&me) {
+            metrics.quality.reasons.entry(name).and_modify(|said| reason.clone_into(said));
+        }
+        metrics
     }
 }
 
@@ -230,6 +322,7 @@ mod tests {
             participation: vec![Some(Micro::ONE), Some(Micro::ONE), Some(Micro::ZERO), None],
             alive: vec![0, 1, 2],
             network_coherence: Some(Micro::new(900_000)),
+            pulse: Pulse::Beating,
         }
     }
 
@@ -268,9 +361,49 @@ mod tests {
 
     #[test]
     fn an_observer_goes_by_who_reports() {
-        let look = NetworkLook::new(set(), reports(), Seen::default());
+        let seen = Seen { pulse: Pulse::Beating, ..Seen::default() };
+        let look = NetworkLook::new(set(), reports(), seen);
         assert_eq!(look.system_health, Some(Micro::ONE));
         assert_eq!(look.levels, [None; 4]);
         assert!(look.coherence[0].is_some());
+    }
+
+    #[test]
+    fn a_network_that_decides_nothing_has_no_headroom_although_all_report() {
+        let longest = longest_pause(&Parameters::default());
+        let after = |since: Duration| Pulse::new(Some(since), longest);
+        for (pulse, health) in [
+            (after(longest), Some(Micro::new(500_000))),
+            (after(longest + Duration::from_millis(1)), Some(Micro::ZERO)),
+            (Pulse::new(None, longest), None),
+        ] {
+            let look = NetworkLook::new(set(), reports(), Seen { pulse, ..seen() });
+            assert_eq!(look.system_health, health, "{pulse:?}");
+            let is_beating = pulse == Pulse::Beating;
+            assert_eq!(look.network_coherence.is_some(), is_beating);
+            assert_eq!(look.levels[0].is_some(), is_beating);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_explained_by_what_the_node_is() {
+        let reasons = |seen: Seen, node: u8| -> BTreeMap<_, _> {
+            NetworkLook::new(set(), reports(), seen).reasons(&id(node)).into_iter().collect()
+        };
+        let observer = reasons(Seen { pulse: Pulse::Beating, ..Seen::default() }, 9);
+        assert!(
+            observer["coherence"].contains("observers")
+                && observer["consciousness_level"].contains("observers")
+        );
+        assert!(observer["network_coherence"].contains("does not"));
+        let silent = reasons(Seen { pulse: Pulse::Beating, ..Seen::default() }, 0);
+        assert!(silent["consciousness_level"].contains("does not"), "a validator that may not vote yet");
+        let stopped = reasons(Seen { pulse: Pulse::Stopped, ..seen() }, 0);
+        assert!(stopped["consciousness_level"].contains("idle intervals"));
+        assert!(stopped["network_coherence"].contains("idle intervals"));
+        let started = reasons(Seen { pulse: Pulse::Unknown, ..seen() }, 0);
+        assert!(started["system_health"].contains("started"));
+        let voting = reasons(seen(), 0);
+        assert!(voting["network_coherence"].contains("too few"));
     }
 }
