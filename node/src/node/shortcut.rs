@@ -1,7 +1,8 @@
 //! The way past blocks: a snapshot, when so many are missing that it is worthwhile, or when nobody has them any more.
 //!
 //! It is tried beside the fetching of blocks. At the first attempt blocks wait a little, so that a node with good peers does
-//! not fetch both; after that nobody who offers a snapshot and does not send it costs a single block.
+//! not fetch both; after that nobody who offers a snapshot and does not send it costs a single block. Once a snapshot is whole and
+//! verified, blocks wait again until the state is built from it: that is this machine's own work, and it ends.
 
 use std::sync::Arc;
 use std::time::Duration;

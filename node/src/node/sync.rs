@@ -230,6 +230,7 @@ pub async fn fetch_blocks(node: Arc<NodeContext>) {
             if !had_head_start {
                 had_head_start = give_head_start(&node).await;
             }
+            node.state_sync.until_built().await;
             let tip = node.agreement.borrow().tip.0;
             let is_member = node.agreement.borrow().is_member;
             // A validator gets the newest blocks by voting; asking for each of them would double its work.
@@ -297,6 +298,7 @@ async fn fetch_from(
             }
         };
         next = next.next();
+        node.state_sync.until_built().await;
         hand_over(node, peer, block).await?;
     }
     let tip = node.agreement.borrow().tip.0;

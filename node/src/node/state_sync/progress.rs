@@ -52,6 +52,11 @@ impl Progress {
         left.checked_div(self.rate()).map(Duration::from_secs)
     }
 
+    /// Whether the snapshot is whole, and the state is being built from it.
+    pub fn is_building(&self) -> bool {
+        self.phase == SnapshotPhase::Building
+    }
+
     /// As the interface shows it.
     pub fn report(&self) -> SnapshotProgress {
         let left = self.left();

@@ -91,6 +91,13 @@ impl StateSync {
         outcome
     }
 
+    /// Waits while a state is being built.
+    pub async fn until_built(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender lives as long as this.
+        let _ = progress.wait_for(|progress| !progress.is_some_and(|progress| progress.is_building())).await;
+    }
+
     /// Deletes everything that was fetched and built: the node has come further by itself meanwhile, or needs the room.
     pub async fn discard(&self) {
         let incoming = self.incoming();

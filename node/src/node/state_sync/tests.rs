@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aegis_p2p::{EventReceiver, Network, NetworkConfig, NetworkEvent};
+use aegis_rpc::api::SnapshotPhase;
 use aegis_store::{CommittedLog, DataDir, SegmentOptions};
 use aegis_types::{
     Canonical as _, CertifiedHeader, CommittedBlock, Epoch, Executed, Hash, Height, Keypair, Proposal,
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::build::Build;
+use super::progress::Progress;
 use super::settle::{Incoming, settle};
 use super::sync::{StateSync, SyncFailure};
 use crate::node::executor::Execution;
@@ -295,6 +297,20 @@ fn go_on(world: &World, data: &Path) {
     assert_eq!(state.execution.standing.executed.height, HEIGHT);
     state.execution.execute(&world.block(HEIGHT.next())).unwrap();
     assert_eq!(state.execution.standing, world.execution.standing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_wait_while_a_state_is_built_and_not_while_one_is_fetched() {
+    let (world, data) = (World::new(), tempfile::tempdir().unwrap());
+    let sync = world.newcomer(data.path(), &[]).await;
+    let show = |phase| sync.progress.send_replace(Some(Progress::begin(HEIGHT, phase, 0, 1)));
+    show(SnapshotPhase::Fetching);
+    sync.until_built().await;
+    show(SnapshotPhase::Building);
+    let mut waiting = Box::pin(sync.until_built());
+    assert!(futures::poll!(&mut waiting).is_pending());
+    sync.progress.send_replace(None);
+    waiting.await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
