@@ -120,7 +120,7 @@ pub struct WeightExplanation {
     /// The core, best first; empty when weights are equal for a reason.
     #[schema(value_type = Vec<String>)]
     pub core: Vec<ValidatorId>,
-    /// Who leads, in the order of views.
+    /// Who leads, in the order of views; empty when all lead in proportion to their weights.
     #[schema(value_type = Vec<String>)]
     pub leaders: Vec<ValidatorId>,
     /// What the weights trade.

@@ -78,13 +78,15 @@ pub fn explained(node: &NodeContext, epoch: Epoch) -> Result<WeightsExplained, A
     Ok(WeightsExplained {
         epoch,
         is_confirmed: on_record.is_result_of(&outcome),
-        explanation: explanation(&outcome)?,
+        explanation: explanation(&outcome, &on_record.validators)?,
         input_base64: EncodedBytes(on_record.input.encode()),
         validators_base64: EncodedBytes(on_record.validators.encode()),
     })
 }
 
-fn explanation(outcome: &WeightOutcome) -> Result<WeightExplanation, ApiError> {
+/// `set` is the one on record: who leads stands there, since under equal weights, and when those whom the rule names hold too
+/// little, all lead.
+fn explanation(outcome: &WeightOutcome, set: &ValidatorSet) -> Result<WeightExplanation, ApiError> {
     Ok(WeightExplanation {
         policy: outcome.policy.map(|policy| PolicyInfo {
             fault_tolerance: u32::try_from(policy.fault_tolerance()).unwrap_or(u32::MAX),
@@ -96,7 +98,7 @@ fn explanation(outcome: &WeightOutcome) -> Result<WeightExplanation, ApiError> {
         cap: outcome.cap,
         nodes: outcome.nodes.iter().map(terms).collect::<Result<_, _>>()?,
         core: outcome.core.clone(),
-        leaders: outcome.leaders.clone(),
+        leaders: set.leaders().collect(),
         trade: trade_info(&outcome.trade),
     })
 }
@@ -173,7 +175,11 @@ mod tests {
         let input =
             WeightInput::new(Epoch(4), FaultTolerance::Fast, (0..4).map(candidate).collect()).unwrap();
         let outcome = input.outcome();
-        let shown = serde_json::to_value(explanation(&outcome).unwrap()).unwrap();
+        let set = outcome.validator_set().unwrap();
+        let shown = serde_json::to_value(explanation(&outcome, &set).unwrap()).unwrap();
+        assert_eq!(shown["leaders"], serde_json::json!([]), "under equal weights all lead");
+        let leading = set.with_leaders(&outcome.leaders).unwrap();
+        let shown = serde_json::to_value(explanation(&outcome, &leading).unwrap()).unwrap();
         let mut rule = serde_json::to_value(&outcome).unwrap();
         let rule = rule.as_object_mut().unwrap();
         assert_eq!(rule.remove("epoch"), Some(5.into()));
