@@ -7,10 +7,12 @@
 //! - A bucket's leaves are strictly ascending by key hash. So inclusion and absence are proved alike, by the bucket's leaves
 //!   and 16 siblings: a reader checks order, count and prefix.
 //! - Only the touched buckets and their paths are hashed again.
-//! - A node over empty buckets is held as zeros, which no BLAKE3 digest is, so that a new tree costs little.
+//! - A node over empty buckets is held as zeros, which no BLAKE3 digest is, or not at all, so that a new tree costs little.
 //!
 //! # Memory
-//! 64 bytes an entry, 1.5 MiB for buckets, and up to 4 MiB for nodes, of which an operating system provides what was written to.
+//! 64 bytes an entry, and up to 5.7 MiB for buckets and nodes, in pages of 0.7 KiB that the first entries bring ([`pages`]).
+
+mod pages;
 
 use std::collections::BTreeSet;
 
@@ -19,18 +21,15 @@ use aegis_types::state_tree::{BUCKETS, Leaf, bucket_hash, bucket_of, key_hash, n
 
 use crate::state::Change;
 
+use self::pages::{ABSENT, Pages};
+
 /// Levels of nodes, those of root and buckets included.
 const LEVELS: usize = 17;
 
-/// Stands in the place of a node over empty buckets.
-const ABSENT: Hash = Hash::ZERO;
-
 /// The tree. After [`StateTree::set`] the root is stale until [`StateTree::rehash`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct StateTree {
-    buckets: Vec<Vec<Leaf>>,
-    /// Zeros are a node over empty buckets.
-    nodes: Vec<Hash>,
+    pages: Pages,
     /// The nodes over empty buckets, from the root down.
     empty: [Hash; LEVELS],
     stale: BTreeSet<usize>,
@@ -45,12 +44,7 @@ impl StateTree {
             below = node_hash(&below, &below);
             *digest = below;
         }
-        Self {
-            buckets: vec![Vec::new(); BUCKETS],
-            nodes: vec![ABSENT; BUCKETS.saturating_mul(2)],
-            empty,
-            stale: BTreeSet::new(),
-        }
+        Self { pages: Pages::new(), empty, stale: BTreeSet::new() }
     }
 
     /// Takes over a block's writes; afterwards the root is that of the state with them.
@@ -68,7 +62,7 @@ impl StateTree {
     pub(crate) fn set(&mut self, key: &[u8], value: &[u8]) {
         let leaf = Leaf::of(key, value);
         let index = bucket_of(&leaf.key);
-        let Some(bucket) = self.buckets.get_mut(index) else { return };
+        let Some(bucket) = self.pages.bucket_mut(index) else { return };
         put_leaf(bucket, leaf);
         self.stale.insert(index);
     }
@@ -80,26 +74,22 @@ impl StateTree {
             let leaves = self.bucket(index);
             let digest = if leaves.is_empty() { ABSENT } else { bucket_hash(leaves) };
             let position = BUCKETS.saturating_add(index);
-            if let Some(node) = self.nodes.get_mut(position) {
-                *node = digest;
-                row.push(position);
-            }
+            self.pages.set_node(position, digest);
+            row.push(position);
         }
         for below in self.empty.into_iter().rev().take(LEVELS - 1) {
             // Ascending positions have ascending parents.
             row.iter_mut().for_each(|position| *position /= 2);
             row.dedup();
             for position in &row {
-                let first = position.saturating_mul(2);
-                let Some([left, right]) = self.nodes.get(first..first.saturating_add(2)) else { continue };
-                let or_empty = |child: &Hash| if *child == ABSENT { below } else { *child };
-                let digest = match (*left, *right) {
+                let left = position.saturating_mul(2);
+                let child = |position| self.pages.node(position).unwrap_or(ABSENT);
+                let or_empty = |child: Hash| if child == ABSENT { below } else { child };
+                let digest = match (child(left), child(left.saturating_add(1))) {
                     (ABSENT, ABSENT) => ABSENT,
-                    _ => node_hash(&or_empty(left), &or_empty(right)),
+                    (left, right) => node_hash(&or_empty(left), &or_empty(right)),
                 };
-                if let Some(node) = self.nodes.get_mut(*position) {
-                    *node = digest;
-                }
+                self.pages.set_node(*position, digest);
             }
         }
     }
@@ -112,21 +102,21 @@ impl StateTree {
     /// The hash of a node; buckets are nodes too.
     pub(crate) fn node(&self, position: usize) -> Hash {
         let level = usize::try_from(position.checked_ilog2().unwrap_or_default()).unwrap_or(LEVELS);
-        match self.nodes.get(position) {
-            Some(node) if *node != ABSENT => *node,
+        match self.pages.node(position) {
+            Some(node) if node != ABSENT => node,
             Some(_) | None => self.empty.get(level).copied().unwrap_or(ABSENT),
         }
     }
 
     /// The leaves of a bucket.
     pub(crate) fn bucket(&self, index: usize) -> &[Leaf] {
-        self.buckets.get(index).map_or(&[], Vec::as_slice)
+        self.pages.bucket(index)
     }
 
     fn remove(&mut self, key: &[u8]) {
         let key = key_hash(key);
         let index = bucket_of(&key);
-        let Some(bucket) = self.buckets.get_mut(index) else { return };
+        let Some(bucket) = self.pages.bucket_mut(index) else { return };
         if remove_leaf(bucket, &key) {
             self.stale.insert(index);
         }
@@ -218,7 +208,9 @@ mod tests {
         let mut tree = StateTree::new();
         tree.update(&[put("a", "1"), put("b", "2")]);
         tree.update(&["a", "b", "never there"].map(|key| Change { key: key.into(), value: None }));
-        assert_eq!(tree, StateTree::new());
+        assert_eq!(tree.root(), StateTree::new().root());
+        assert!((1..2 * BUCKETS).all(|position| tree.pages.node(position) == Some(ABSENT)));
+        assert!((0..BUCKETS).all(|index| tree.bucket(index).is_empty()));
     }
 
     #[test]
