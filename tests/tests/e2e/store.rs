@@ -115,6 +115,14 @@ async fn a_lost_journal_stops_the_node_until_the_operator_accepts_that_and_it_vo
     // With another node gone, nothing is decided without it.
     cluster.stop(0);
     cluster.commit(put("after", b"2"), "after").await;
+
+    cluster.stop(2);
+    fs::remove_dir_all(home.join("data/kv")).unwrap();
+    let told = aegis(&["--home", home_text, "store", "check"]).unwrap_err();
+    assert!(
+        told.contains("1 fault was found"),
+        "a store that is missing is one fault, not one for each block: {told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

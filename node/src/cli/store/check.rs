@@ -33,7 +33,10 @@ impl Check {
         if report.faults_total == 0 {
             return Ok(());
         }
-        Err(Failure::new(format!("{} faults were found", report.faults_total)).help(
+        Err(Failure::new(match report.faults_total {
+            1 => "1 fault was found".to_owned(),
+            several => format!("{several} faults were found"),
+        }).help(
             "a node that is started mends what other nodes can give back: damaged blocks and state; the vote journal it \
              cannot: see `aegis store accept-lost-votes --help`",
         ))
