@@ -46,6 +46,8 @@ pub struct Telemetry {
     pub messages_not_sent: Counter,
     /// Messages that came in faster than the driver could handle them.
     pub messages_not_handled: Counter,
+    /// Bytes given to the network to send; answers and gossip that is passed on are not counted.
+    pub network_sent: Counter,
     /// Peers reported for misbehaviour.
     pub misbehaviours: Counter,
     /// Proofs of equivocation found.
@@ -110,6 +112,11 @@ impl Telemetry {
                 "messages_not_handled",
                 "Messages dropped on arrival",
             ),
+            network_sent: bytes(
+                &mut registry,
+                "network_sent",
+                "Own frames, questions and gossip given to the network",
+            ),
             misbehaviours: counter(&mut registry, "misbehaviours", "Peers reported for misbehaviour"),
             evidence: counter(&mut registry, "evidence", "Proofs of equivocation found"),
             journal_flush_seconds: seconds(&mut registry, "journal_flush", "Time of one journal flush"),
@@ -162,6 +169,12 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let series = Counter::default();
     registry.register(name, help, series.clone());
+    series
+}
+
+fn bytes(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let series = Counter::default();
+    registry.register_with_unit(name, help, Unit::Bytes, series.clone());
     series
 }
 

@@ -6,7 +6,6 @@
 //! acknowledged put must be there, and each counter's version must be the number of its puts: a put that was applied twice
 //! would show, and so would one that was lost.
 
-pub mod network;
 pub mod power;
 pub mod run;
 pub mod writers;

@@ -9,9 +9,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use super::network::Network;
 use super::power::PowerDisk;
 use super::writers::Writers;
+use crate::network::Network;
 
 /// Validators: one may be down.
 const VALIDATORS: usize = 4;

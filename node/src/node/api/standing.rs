@@ -171,6 +171,10 @@ impl Api {
         telemetry.proposals_pending.set(gauge_value(self.node.mempool.size().0));
         telemetry.batches_held.set(gauge_value(self.node.pool.size().0));
         telemetry.peers.set(gauge_value(u64::from(count(self.node.network.connected()))));
+        telemetry
+            .network_sent
+            .inner()
+            .store(self.node.network.bytes_sent(), std::sync::atomic::Ordering::Relaxed);
         let agreement = self.node.agreement.borrow();
         telemetry.committed_height.set(gauge_value(agreement.tip.0.0));
         telemetry.epoch.set(gauge_value(agreement.validators.epoch().0));

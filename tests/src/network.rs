@@ -1,4 +1,4 @@
-//! The processes.
+//! A network of real processes, for load and for crashes.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -53,6 +53,17 @@ impl Network {
         let mut network = Self { binary: binary.to_owned(), nodes: (0..validators).map(node).collect() };
         network.start_all()?;
         Ok(network)
+    }
+
+    /// The process ids of the nodes that run, in order.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(|node| node.process.as_ref().map(Child::id)).collect()
+    }
+
+    /// The addresses that clients use, in order, of the nodes that were started.
+    pub fn endpoints(&self) -> Vec<String> {
+        let places = self.nodes.iter().filter_map(|node| node.places.as_ref());
+        places.map(|(_, rpc)| format!("http://{rpc}")).collect()
     }
 
     /// How many nodes there are.
