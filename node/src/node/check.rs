@@ -39,6 +39,9 @@ pub struct CheckReport {
     pub state_root: Option<String>,
     /// Entries of the state store, each with a checksum that fits.
     pub entries: u64,
+    /// The first block of an epoch whose validators follow only from blocks that are not executed yet, as after a crash: its
+    /// certificate and those after it are checked when the node starts.
+    pub unjudged_from: Option<u64>,
     /// The epoch from which on this node may vote; absent when it is not known yet.
     pub votes_from_epoch: Option<u64>,
     /// What is wrong, in words; at most a hundred.
@@ -78,6 +81,7 @@ pub fn check(
         executed_height: None,
         state_root: None,
         entries: 0,
+        unjudged_from: None,
         votes_from_epoch: None,
         faults: Vec::new(),
         faults_total: 0,
@@ -226,15 +230,19 @@ fn check_blocks(
         }
         progress(height.0.saturating_sub(first.0).saturating_add(1), total);
     }
-    if let Some((from, to)) = unjudged {
-        let epoch = sets.epoch();
-        report.fault(
-            "committed log",
-            format_args!(
-                "the certificates of blocks {from} to {to} cannot be checked: the state store does not tell who was a \
-                 validator after epoch {epoch}; start the node, which builds that store again, then check once more"
-            ),
-        );
+    match unjudged {
+        None => {}
+        Some((from, _)) if kv.is_some() && from > executed => report.unjudged_from = Some(from.0),
+        Some((from, to)) => {
+            let epoch = sets.epoch();
+            report.fault(
+                "committed log",
+                format_args!(
+                    "the certificates of blocks {from} to {to} cannot be checked: the state store does not tell who was a \
+                     validator after epoch {epoch}; start the node, which builds that store again, then check once more"
+                ),
+            );
+        }
     }
 }
 

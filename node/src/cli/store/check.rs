@@ -58,6 +58,12 @@ fn text(report: &CheckReport) -> String {
                 .votes_from_epoch
                 .map_or_else(|| "not known yet".to_owned(), |epoch| format!("epoch {epoch}")),
         );
+    if let Some(from) = report.unjudged_from {
+        fields = fields.field(
+            "not verified",
+            format!("blocks from {from} on, which the node executes and verifies when it starts"),
+        );
+    }
     for fault in &report.faults {
         fields = fields.field("fault", fault);
     }
