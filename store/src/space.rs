@@ -67,6 +67,12 @@ impl Reserve {
         if self.bytes == 0 {
             return Ok(());
         }
+        // Asked for more than there is, a file system hands out all it has before it refuses: everybody else would find
+        // a full disk for that moment.
+        let parent = self.path.parent().unwrap_or(&self.path);
+        if free_bytes(parent)? < self.bytes {
+            return Err(StoreError::NoSpace { action: "reserve", path: self.path.clone() });
+        }
         let make = || -> std::io::Result<()> {
             let file =
                 OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
@@ -120,7 +126,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp dir");
         let free = free_bytes(temp.path()).expect("free space");
         let reserve = Reserve::new(temp.path(), free.saturating_mul(4).max(1 << 30));
-        assert!(reserve.take().is_err());
+        assert!(matches!(reserve.take(), Err(StoreError::NoSpace { .. })));
         assert!(!temp.path().join(RESERVE).exists());
     }
 
