@@ -14,6 +14,11 @@ pub const RESENDS_PER_TIMEOUT: u64 = 4;
 /// Smaller: a busy network might mistake its queue for censorship; larger: a censored author waits longer.
 pub const BATCH_PATIENCE_TIMEOUTS: u64 = 8;
 
+/// An empty block follows one with batches after at most so long, in milliseconds, also where the idle interval is longer: it
+/// certifies what the batches have changed, and who asks for a proof of that waits for it. Smaller: more empty blocks under
+/// thin load; larger: a longer wait.
+pub const CERTIFY_AFTER_MS: u64 = 1_000;
+
 /// Proposals stop when execution lags so many windows behind ordering, and certified state never lags more.
 pub const EXECUTION_LAG_WINDOWS: u64 = 3;
 

@@ -13,7 +13,7 @@ use crate::execution::{Execution, Setting};
 use crate::keys;
 use crate::overlay::Overlay;
 use crate::records::{AgreedParameters, HeadRecord, ParametersRecord};
-use crate::state::{Change, StateReader, after, read_required};
+use crate::state::{Change, StateReader, read_required};
 use crate::tree::StateTree;
 use crate::undo::StateUndo;
 use crate::weighing::{first_standing, hand_over_standing};
@@ -82,11 +82,7 @@ impl Ledger {
         let validators = read_set(state, keys::VALIDATORS_CURRENT)?
             .ok_or_else(|| LedgerError::damaged(keys::VALIDATORS_CURRENT, "it is missing"))?;
         let mut tree = StateTree::new();
-        let mut from = Vec::new();
-        while let Some((key, value)) = state.next(&from)? {
-            tree.set(&key, &value);
-            from = after(&key);
-        }
+        state.visit_all(&mut |key, value| tree.set(key, value))?;
         tree.rehash();
         Ok(Self {
             domain: genesis.domain(),

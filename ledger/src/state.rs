@@ -22,6 +22,19 @@ pub trait StateReader {
     /// # Errors
     /// [`StateError`] when the store failed.
     fn next(&self, from: &[u8]) -> Result<Option<Entry>, StateError>;
+
+    /// Visits all entries, in order of bytes. A store that can do that faster than entry by entry does.
+    ///
+    /// # Errors
+    /// [`StateError`] when the store failed; what came before has been visited.
+    fn visit_all(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        let mut from = Vec::new();
+        while let Some((key, value)) = self.next(&from)? {
+            visit(&key, &value);
+            from = after(&key);
+        }
+        Ok(())
+    }
 }
 
 /// One write to agreed state.

@@ -14,8 +14,8 @@
 //! A journal that was cut between two records, or has lost its newest segment, looks like one that never went further. So
 //! the number of confirmed records is noted outside the journal's folder ([`Milestones`]): when a segment is made, when
 //! the journal is opened, and whenever its owner has the time. Each is noted after it is true, and that of a new segment
-//! before the flush that made it returns, so a journal that ends below its milestone has lost what was confirmed. What was confirmed since the last
-//! milestone is not protected by it.
+//! before the flush that made it returns, so a journal that ends below its milestone has lost what was confirmed. What was
+//! confirmed since the last milestone is not protected by it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,15 +23,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::Disk;
-use crate::error::{Part, StoreError};
-use crate::medium::{Medium, MediumFile};
-use crate::segment::{
-    Position, RECORD_HEADER_BYTES, SegmentDir, SegmentHeader, SegmentOptions, SegmentWriter, replay, settle,
-};
-
-/// The number of a journal's very first record. A journal that neither starts with it nor with a checkpoint has lost
-/// its beginning.
-const FIRST_SEQ: u64 = 1;
+use crate::error::StoreError;
+use crate::found_journal::FoundJournal;
+use crate::medium::Medium;
+use crate::segment::{RECORD_HEADER_BYTES, SegmentDir, SegmentOptions, SegmentWriter};
 
 /// Remembers, durably and outside the journal's folder, how far a journal has got.
 pub trait Milestones: Send + Sync + fmt::Debug {
@@ -45,28 +40,23 @@ pub trait Milestones: Send + Sync + fmt::Debug {
 /// The one writer of a vote journal.
 #[derive(Debug)]
 pub struct Journal {
-    dir: SegmentDir,
-    writer: SegmentWriter,
+    pub(crate) dir: SegmentDir,
+    pub(crate) writer: SegmentWriter,
     /// All segments, by their first records.
-    segments: BTreeSet<u64>,
-    bytes_since_checkpoint: u64,
-    is_new: bool,
+    pub(crate) segments: BTreeSet<u64>,
+    pub(crate) bytes_since_checkpoint: u64,
+    pub(crate) is_new: bool,
     /// The number after that of the last confirmed record.
-    confirmed: u64,
-    milestones: Option<Arc<dyn Milestones>>,
-}
-
-/// A segment that belongs to the journal as it is now.
-struct Link {
-    file: Arc<dyn MediumFile>,
-    header: SegmentHeader,
+    pub(crate) confirmed: u64,
+    pub(crate) milestones: Option<Arc<dyn Milestones>>,
 }
 
 impl Journal {
     /// Opens the journal in a folder, making it when it is absent, and returns all records since the last checkpoint,
     /// those of the checkpoint first, in the order in which they were appended.
     ///
-    /// A torn last write is cut off: it was never confirmed.
+    /// A torn last write is cut off: it was never confirmed. Who knows how long the journal must be reads it first, as a
+    /// [`FoundJournal`]: a journal that is too short is to stay as it is.
     ///
     /// # Errors
     /// `Damaged` when confirmed records are missing or garbled, `NewerFormat`, and errors of the file system.
@@ -82,65 +72,12 @@ impl Journal {
         medium: Arc<dyn Medium>,
         options: SegmentOptions,
     ) -> Result<(Self, Vec<Vec<u8>>), StoreError> {
-        let dir = SegmentDir::new(medium, Part::Journal);
-        let mut segments = dir.settle_names()?;
-        let mut records = Vec::new();
-        let mut bytes_since_checkpoint = 0;
-        let is_new = segments.is_empty();
-        let mut writer = SegmentWriter::empty(dir.clone(), options, FIRST_SEQ);
-        let mut expected = None;
-        let mut links = find_links(&dir, &segments)?.into_iter().peekable();
-        let oldest = links.peek().map(|link| link.header.first);
-        while let Some(Link { file, header }) = links.next() {
-            check_link(&dir, &header, expected)?;
-            let position = if links.peek().is_some() { Position::Sealed } else { Position::Newest };
-            let live = if header.checkpoint { header.first.saturating_add(header.founding) } else { 0 };
-            let tail = replay(&dir, &*file, &header, position, &mut |seq, _, payload| {
-                if seq >= live {
-                    bytes_since_checkpoint += record_bytes(payload);
-                }
-                records.push(payload.to_vec());
-            })?;
-            expected = Some((header.first, tail.next_seq));
-            if position == Position::Newest {
-                settle(&dir, &*file, &header, &tail)?;
-                writer = SegmentWriter::resume(dir.clone(), options, file, &header, &tail);
-            }
-        }
-        let superseded = oldest.map_or_else(Vec::new, |oldest| segments.range(..oldest).copied().collect());
-        for first in superseded {
-            dir.delete(first)?;
-            segments.remove(&first);
-        }
-        let confirmed = writer.next_seq();
-        let journal =
-            Self { dir, writer, segments, bytes_since_checkpoint, is_new, confirmed, milestones: None };
-        Ok((journal, records))
+        FoundJournal::read_on(medium, options)?.open()
     }
 
     /// The number that a milestone of this moment has: one more than that of the last confirmed record.
     pub fn confirmed(&self) -> u64 {
         self.confirmed
-    }
-
-    /// Checks that the journal is as long as it was known to be.
-    ///
-    /// # Errors
-    /// `Damaged` when it ends before the milestone.
-    pub fn check_reaches(&self, milestone: u64) -> Result<(), StoreError> {
-        if self.confirmed >= milestone {
-            return Ok(());
-        }
-        let (file, offset) = match self.segments.last() {
-            Some(&newest) => (self.dir.path(newest), Some(self.dir.size(newest)?)),
-            None => (self.dir.folder(), None),
-        };
-        let reason = format!(
-            "the records from {} to {} are missing although they were confirmed: the file was cut, or newer ones are lost",
-            self.confirmed,
-            milestone.saturating_sub(1)
-        );
-        Err(StoreError::Damaged { part: Part::Journal, file, offset, reason })
     }
 
     /// Notes milestones from now on, the first one at once.
@@ -222,38 +159,6 @@ impl Journal {
     }
 }
 
-/// The segments from the newest checkpoint on, or all of them when there is none, oldest first.
-fn find_links(dir: &SegmentDir, segments: &BTreeSet<u64>) -> Result<Vec<Link>, StoreError> {
-    let mut links = Vec::new();
-    for &first in segments.iter().rev() {
-        let (file, header) = if links.is_empty() { dir.open_to_write(first)? } else { dir.open(first)? };
-        let is_checkpoint = header.checkpoint;
-        links.push(Link { file, header });
-        if is_checkpoint {
-            break;
-        }
-    }
-    links.reverse();
-    Ok(links)
-}
-
-/// Checks that a segment continues the one before, given by its first record and the number after its last.
-fn check_link(
-    dir: &SegmentDir,
-    header: &SegmentHeader,
-    before: Option<(u64, u64)>,
-) -> Result<(), StoreError> {
-    let continues = match before {
-        None => header.checkpoint || header.first == FIRST_SEQ,
-        Some((first, next_seq)) => header.previous == Some(first) && header.first == next_seq,
-    };
-    if continues {
-        Ok(())
-    } else {
-        Err(dir.damaged(header.first, Some(0), "the records before this segment are missing"))
-    }
-}
-
-fn record_bytes(payload: &[u8]) -> u64 {
+pub(crate) fn record_bytes(payload: &[u8]) -> u64 {
     (RECORD_HEADER_BYTES + payload.len()) as u64
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aegis_store::sim::{Fate, SimDisk};
-use aegis_store::{Journal, Milestones, SegmentOptions, StoreError};
+use aegis_store::{FoundJournal, Journal, Milestones, SegmentOptions, StoreError};
 
 type Records = Vec<Vec<u8>>;
 
@@ -145,9 +145,11 @@ fn fates() -> impl Iterator<Item = Fate> {
 /// Opens the journal, checks what it finds, and that it goes on from there for good.
 fn assert_recovers(disk: &SimDisk, model: &Model, what: &str) {
     let legal = &model.legal;
-    let (mut journal, found) = open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let read = FoundJournal::read_on(Arc::new(disk.clone()), OPTIONS);
+    let read = read.unwrap_or_else(|error| panic!("{what}: {error}"));
     let milestone = model.noted.0.load(Ordering::SeqCst);
-    journal.check_reaches(milestone).unwrap_or_else(|error| panic!("{what}: {error}"));
+    read.check_reaches(milestone).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (mut journal, found) = read.open().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(
         legal.contains(&found),
         "{what}: found {} records, expected one of {} states",

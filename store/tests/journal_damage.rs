@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aegis_store::sim::{Fate, SimDisk};
-use aegis_store::{CommittedLog, Journal, Milestones, Part, SegmentOptions, StoreError};
+use aegis_store::{CommittedLog, FoundJournal, Journal, Milestones, Part, SegmentOptions, StoreError};
 
 type Records = Vec<Vec<u8>>;
 
@@ -13,6 +13,10 @@ const RECORD_HEADER: u64 = 32;
 
 fn open(disk: &SimDisk) -> Result<(Journal, Records), StoreError> {
     Journal::open_on(Arc::new(disk.clone()), SegmentOptions::default())
+}
+
+fn read(disk: &SimDisk) -> Result<FoundJournal, StoreError> {
+    FoundJournal::read_on(Arc::new(disk.clone()), SegmentOptions::default())
 }
 
 /// A journal in which every inner list was one flush.
@@ -159,12 +163,11 @@ fn journal_with_milestones() -> (SimDisk, u64) {
 #[test]
 fn a_journal_without_its_newest_segment_ends_before_its_milestone() {
     let (disk, milestone) = journal_with_milestones();
-    let (journal, _) = open(&disk).expect("whole");
+    let journal = read(&disk).expect("whole");
     journal.check_reaches(milestone).expect("and as long as it was known to be");
-    drop(journal);
     let newest = disk.names().pop().expect("segments");
     disk.lose(&newest);
-    let (journal, _) = open(&disk).expect("nothing in the folder tells");
+    let journal = read(&disk).expect("nothing in the folder tells");
     match journal.check_reaches(milestone) {
         Err(StoreError::Damaged { part: Part::Journal, offset: Some(_), reason, .. }) => {
             assert!(reason.contains("are missing"), "{reason}");
@@ -181,7 +184,7 @@ fn a_checkpoint_that_is_lost_ends_before_its_milestone_also_an_empty_one() {
         let (mut journal, _) = open(&disk).expect("open");
         journal.keep_milestones(Arc::new(noted.clone())).expect("noted");
         journal.checkpoint(live.iter()).expect("checkpoint");
-        let (journal, _) = open(&before).expect("the segment of before");
+        let journal = read(&before).expect("the segment of before");
         assert!(journal.check_reaches(noted.0.load(Ordering::SeqCst)).is_err());
     }
 }
@@ -203,8 +206,13 @@ fn a_cut_at_any_place_below_the_milestone_is_damage_and_a_torn_write_above_it_is
     for size in SEGMENT_HEADER + RECORD_HEADER + 3..disk.contents(&name).len() as u64 {
         let cut = disk.copy();
         cut.cut(&name, size);
-        let (journal, _) = open(&cut).expect("cut in a later write");
+        let journal = read(&cut).expect("cut in a later write");
         assert_eq!(journal.check_reaches(milestone).is_ok(), size >= known, "cut at {size}");
+        assert_eq!(cut.contents(&name).len() as u64, size, "what is only read is not changed");
+        if size > known {
+            journal.open().expect("open");
+            assert_eq!(cut.contents(&name).len() as u64, known, "the torn write is cut off");
+        }
     }
 }
 

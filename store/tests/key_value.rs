@@ -151,6 +151,27 @@ fn keys_and_values_that_are_too_large_change_nothing() {
 }
 
 #[test]
+fn a_store_that_was_filled_entry_by_entry_holds_what_commits_would_have_put() {
+    let temp = tempfile::tempdir().expect("temp dir");
+    let (filled, committed) = (temp.path().join("filled"), MemoryKv::new());
+    let store = SledKv::open(&filled, CACHE_BYTES).expect("open");
+    for number in 0..3_000_u32 {
+        let (key, value) = (number.to_be_bytes(), value_of(if number % 500 == 0 { 10_000 } else { 200 }));
+        store.fill(Table::State, &key, &value).expect("fill");
+        committed.commit(&[put(Table::State, &key, &value)]).expect("commit");
+    }
+    assert!(matches!(store.fill(Table::State, &[1; 1_025], b""), Err(StoreError::TooLarge { .. })));
+    store.flush().expect("flush");
+    drop(store);
+    let store = SledKv::open(&filled, CACHE_BYTES).expect("open again");
+    let all = |store: &dyn KvStore| ascending(store, Table::State, b"", usize::MAX);
+    assert_eq!(all(&store), all(&committed));
+    // Its values are replaced and deleted like any others.
+    store.commit(&[delete(Table::State, &500_u32.to_be_bytes())]).expect("commit");
+    assert_eq!(store.get(Table::State, &500_u32.to_be_bytes()).expect("get"), None);
+}
+
+#[test]
 fn clearing_empties_every_table() {
     let temp = tempfile::tempdir().expect("temp dir");
     {

@@ -3,6 +3,7 @@
 use aegis_types::{BlockKind, Executed, Header, Height, Parameter, VoteContent, VoteKind};
 
 use super::{Engine, Origin, Proposal};
+use crate::limits::CERTIFY_AFTER_MS;
 use crate::message::{Message, PrePrepare};
 use crate::output::Output;
 use crate::record::Record;
@@ -82,9 +83,13 @@ impl Engine {
         height == self.tip.height.next() && self.now.monotonic_ms >= self.idle_block_at()
     }
 
-    /// When the next block is due without any batch.
+    /// When the next block is due without any batch. What the tip's batches change is certified by a later block, so above
+    /// a tip with batches one is due soon, however long the interval is.
     pub(super) fn idle_block_at(&self) -> u64 {
-        let interval = self.epoch.parameters.get(Parameter::IdleIntervalMs);
+        let mut interval = self.epoch.parameters.get(Parameter::IdleIntervalMs);
+        if self.tip.block.as_ref().is_some_and(|(header, _)| !header.batches.is_empty()) {
+            interval = interval.min(CERTIFY_AFTER_MS);
+        }
         self.timing.last_commit_ms.saturating_add(interval)
     }
 

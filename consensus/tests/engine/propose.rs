@@ -1,12 +1,12 @@
 //! Rule 1: what a leader proposes, and when.
 
-use aegis_consensus::limits::EXECUTION_LAG_WINDOWS;
+use aegis_consensus::limits::{CERTIFY_AFTER_MS, EXECUTION_LAG_WINDOWS};
 use aegis_consensus::{Message, Output, PrePrepare, Record};
-use aegis_types::{Executed, Height, VoteKind};
+use aegis_types::{Executed, Height, Parameter, VoteKind};
 
-use crate::support::effects::{proposals, votes};
+use crate::support::effects::{proposals, view_changes, votes};
 use crate::support::subject::Subject;
-use crate::support::{GENESIS_MS, IDLE_MS, Net, WINDOW, batch, root};
+use crate::support::{GENESIS_MS, IDLE_MS, Net, TIMEOUT_MS, WINDOW, batch, root};
 
 #[test]
 fn a_leader_proposes_a_held_batch_at_once_and_persists_it_first() {
@@ -46,6 +46,35 @@ fn an_empty_block_comes_after_the_idle_interval_and_not_before() {
     let [header] = &proposals(&outputs)[..] else { panic!("{outputs:?}") };
     assert!(header.batches.is_empty());
     assert_eq!(header.height, Height(1));
+}
+
+#[test]
+fn what_a_block_has_changed_is_certified_soon_where_the_idle_interval_is_long() {
+    let long_ms = CERTIFY_AFTER_MS * 50;
+    let mut net = Net::equal(4);
+    net.genesis.parameters.set(Parameter::IdleIntervalMs, long_ms).unwrap();
+    let changing = net.chain(0, 1).remove(0);
+    let mut leader = Subject::leader(&net);
+    let begun = leader.at_ms;
+    leader.sync(&changing);
+    leader.executed(changing.height, None);
+    assert_eq!(proposals(&leader.run_until(begun + CERTIFY_AFTER_MS - 1)), []);
+    let outputs = leader.run_until(begun + CERTIFY_AFTER_MS);
+    let [empty] = &proposals(&outputs)[..] else { panic!("{outputs:?}") };
+    let executed = Executed { height: changing.height, state_root: root(changing.height) };
+    assert_eq!((empty.batches.len(), empty.executed), (0, executed));
+
+    // Nothing has changed since, so the next one has time.
+    leader.sync(empty);
+    let (quiet, at) = (leader.run_until(leader.at_ms + long_ms - 1), leader.at_ms + 1);
+    assert_eq!(proposals(&quiet), []);
+    assert_eq!(proposals(&leader.run_until(at)).len(), 1);
+
+    let mut follower = Subject::follower(&net);
+    follower.sync(&changing);
+    let overdue = follower.at_ms + CERTIFY_AFTER_MS + TIMEOUT_MS;
+    assert_eq!(view_changes(&follower.run_until(overdue - 1)), []);
+    assert_eq!(view_changes(&follower.run_until(overdue)).len(), 1, "who leads does not certify it");
 }
 
 #[test]

@@ -212,9 +212,8 @@ impl NodeApi for Api {
         self.read(move |node| kv::list(node, &prefix, &page, consistency)).await
     }
 
-    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
-        let key = key.to_owned();
-        self.read(move |node| proofs::prove(node, &key)).await
+    async fn kv_proof(&self, key: &str, consistency: Consistency) -> Result<KvProof, ApiError> {
+        self.proof(key.to_owned(), consistency).await
     }
 
     async fn handovers(&self, from: Epoch) -> Result<Handovers, ApiError> {

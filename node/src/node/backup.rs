@@ -56,6 +56,8 @@ const SNAPSHOTS: &str = "snap";
 const HANDOVERS: &str = "handovers";
 /// The version of the backup's layout.
 const VERSION: u32 = 1;
+/// Bytes of the mark that are read; one that this program writes has some 300.
+const MARK_BYTES_MAX: u64 = 64 << 10;
 /// The log may lose its oldest file while it is copied; so often it is begun again.
 const TRIES: usize = 3;
 /// Bytes copied at once.
@@ -254,7 +256,9 @@ fn write_mark(folder: &Path, mark: &BackupMark) -> anyhow::Result<()> {
 /// When the folder holds no finished backup of a known version.
 pub fn read_mark(backup: &Path) -> anyhow::Result<BackupMark> {
     let path = backup.join(MARK);
-    let text = fs::read_to_string(&path)
+    let mut text = String::new();
+    File::open(&path)
+        .and_then(|file| file.take(MARK_BYTES_MAX).read_to_string(&mut text))
         .with_context(|| format!("{} is no finished backup: {}", backup.display(), path.display()))?;
     let mark: BackupMark = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     ensure!(mark.version == VERSION, "the backup has version {}, this program knows {VERSION}", mark.version);

@@ -192,7 +192,6 @@ impl CertifiedState {
     }
 
     /// The newest point, as it changes.
-    #[allow(dead_code, reason = "for reads that wait for a certified state")]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<CertifiedPoint>>> {
         self.newest.subscribe()
     }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use aegis_config::StoreSection;
 use aegis_consensus::VoteFloor;
 use aegis_ledger::Ledger;
-use aegis_store::{CommittedLog, DataDir, Journal, KvStore, SegmentOptions, SledKv, Table};
+use aegis_store::{CommittedLog, DataDir, FoundJournal, KvStore, SegmentOptions, SledKv, Table};
 use aegis_types::{CommittedBlock, Genesis, Hash, Height};
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
@@ -126,10 +126,10 @@ pub fn check(
 
 fn check_journal(home: &Home, data_dir: &DataDir, store: &StoreSection) -> anyhow::Result<VoteFloor> {
     let options = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
-    let (journal, entries) = Journal::open(&data_dir.journal_dir(), options)?;
+    let journal = FoundJournal::read(&data_dir.journal_dir(), options)?;
     let mut founded = None;
     let mut floor = VoteFloor::NONE;
-    for entry in &entries {
+    for entry in journal.records() {
         match Entry::decode(entry)? {
             Entry::Founded(id) => founded = Some(id.0),
             Entry::Floor(newer) => floor = floor.then(newer),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aegis_consensus::VoteFloor;
-use aegis_store::{DataDir, Journal, SegmentOptions, set_aside};
+use aegis_store::{DataDir, FoundJournal, Journal, SegmentOptions, set_aside};
 use anyhow::{Context as _, bail};
 
 use super::journal::{Entry, HomeMilestones, JournalId};
@@ -67,14 +67,14 @@ pub fn found_without_votes(home: &Home, data_dir: &DataDir, options: SegmentOpti
 
 /// Whether the journal can be read, and is the one that the home knows and as long as it was.
 fn is_whole(home: &Home, data_dir: &DataDir, options: SegmentOptions) -> anyhow::Result<bool> {
-    let (journal, entries) = match Journal::open(&data_dir.journal_dir(), options) {
-        Ok(opened) => opened,
+    let journal = match FoundJournal::read(&data_dir.journal_dir(), options) {
+        Ok(found) => found,
         Err(aegis_store::StoreError::Damaged { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
     let Some(known) = home.read_journal_note().unwrap_or_default() else { return Ok(false) };
     let mut is_own = false;
-    for entry in &entries {
+    for entry in journal.records() {
         if let Entry::Founded(id) = Entry::decode(entry)? {
             is_own = known.id == id.0;
         }

@@ -12,8 +12,8 @@ use std::sync::{Arc, RwLock};
 use aegis_consensus::{Engine, Record, Start, Tip, VoteFloor};
 use aegis_ledger::{Admission, Ledger, LedgerError, RejectCode};
 use aegis_store::{
-    CommittedLog, DataDir, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError, Table,
-    data_dir::FORMAT_VERSION,
+    CommittedLog, DataDir, FoundJournal, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError,
+    Table, data_dir::FORMAT_VERSION,
 };
 use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
 use anyhow::{Context as _, anyhow, bail};
@@ -77,7 +77,7 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
         keep_blocks(&shelf).context("a fetched snapshot cannot be set aside")?;
     }
     settle(&data_dir, &shelf)?;
-    let (mut journal, entries) = Journal::open(
+    let found = FoundJournal::read(
         &data_dir.journal_dir(),
         SegmentOptions { segment_bytes: store.journal_segment.bytes() },
     )?;
@@ -86,7 +86,7 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let mut batches = Vec::new();
     let mut founded = None;
     let mut told_floor: Option<VoteFloor> = None;
-    for entry in &entries {
+    for entry in found.records() {
         match Entry::decode(entry)? {
             Entry::Record(record) => records.push(*record),
             Entry::Batch(batch) => batches.push(batch),
@@ -94,6 +94,12 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
             Entry::Floor(newer) => told_floor = Some(told_floor.unwrap_or_default().then(newer)),
         }
     }
+    // What is not this home's whole journal stays as it is.
+    match founded {
+        Some(id) => recognise_journal(&found, id, home, &data_dir)?,
+        None => forbid_missing_journal(home, &data_dir, !has_log)?,
+    }
+    let (mut journal, _) = found.open()?;
     // The first version wrote no floor: one that is there says that votes were lost, or that an earlier start did not get far.
     let is_first_of_version = data_dir.version() < FORMAT_VERSION && told_floor.is_none();
     if is_first_of_version {
@@ -103,8 +109,8 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
     let State { execution, roots } = state;
     let journal_id = match founded {
-        Some(id) => recognise_journal(&journal, id, home, &data_dir)?,
-        None => found_journal(&mut journal, home, &data_dir, !has_log)?,
+        Some(id) => id,
+        None => name_journal(&mut journal)?,
     };
     journal.keep_milestones(Arc::new(HomeMilestones::new((*home).clone(), journal_id)))?;
     let mut floor = told_floor.unwrap_or_default();
@@ -151,11 +157,11 @@ fn first_floor(log: &CommittedLog, was_repaired: bool) -> VoteFloor {
 
 /// Compares the journal's name and length with what the home remembers.
 fn recognise_journal(
-    journal: &Journal,
+    journal: &FoundJournal,
     id: JournalId,
     home: &Home,
     data_dir: &DataDir,
-) -> anyhow::Result<JournalId> {
+) -> anyhow::Result<()> {
     match home.read_journal_note()? {
         Some(known) if known.id != id.0 => bail!(
             "the vote journal in {} is another one than this home's: it may lack votes. Restore the folder of this very \
@@ -164,21 +170,13 @@ fn recognise_journal(
             data_dir.journal_dir().display(),
             home.path().display()
         ),
-        Some(known) => {
-            journal.check_reaches(known.confirmed.unwrap_or_default())?;
-            Ok(id)
-        }
-        None => Ok(id),
+        Some(known) => Ok(journal.check_reaches(known.confirmed.unwrap_or_default())?),
+        None => Ok(()),
     }
 }
 
-/// Names a new journal, durably, unless this home had one before.
-fn found_journal(
-    journal: &mut Journal,
-    home: &Home,
-    data_dir: &DataDir,
-    is_first_start: bool,
-) -> anyhow::Result<JournalId> {
+/// Refuses to begin a journal where this home had one before.
+fn forbid_missing_journal(home: &Home, data_dir: &DataDir, is_first_start: bool) -> anyhow::Result<()> {
     if home.read_journal_note()?.is_some() || !is_first_start {
         bail!(
             "the vote journal of this home is missing: without it the node cannot know what it has voted for, and might \
@@ -188,6 +186,11 @@ fn found_journal(
             home.path().display()
         );
     }
+    Ok(())
+}
+
+/// Names a new journal, durably.
+fn name_journal(journal: &mut Journal) -> anyhow::Result<JournalId> {
     let id = JournalId(rand::random());
     journal.append(&Entry::Founded(id).encode());
     journal.flush()?;
@@ -587,9 +590,11 @@ mod tests {
         let (home, segment, begin) = home_with_entries(folder.path(), &chain);
         // This start notes how far the journal is.
         drop(recover_at(&home, &chain));
-        std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(begin).unwrap();
+        std::fs::OpenOptions::new().write(true).open(&segment).unwrap().set_len(begin + 20).unwrap();
+        let cut = std::fs::read(&segment).unwrap();
         let error = try_recover(&home, &chain).err().expect("votes are lost").to_string();
         assert!(error.contains("are missing") && error.contains("accept-lost-votes"), "{error}");
+        assert!(std::fs::read(&segment).unwrap() == cut, "a journal that is refused is left as it is");
         let options = SegmentOptions::default();
         crate::node::lost_votes::accept_lost_votes(
             &home,

@@ -53,6 +53,15 @@ impl StateReader for StateView<'_> {
             .map_err(state_error)?;
         Ok(found)
     }
+
+    fn visit_all(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StateError> {
+        self.0
+            .scan(Table::State, &[], &mut |key, value| {
+                visit(key, value);
+                ControlFlow::Continue(())
+            })
+            .map_err(state_error)
+    }
 }
 
 fn state_error(error: StoreError) -> StateError {

@@ -36,6 +36,7 @@ pub mod following;
 pub mod pace;
 pub mod progress;
 pub mod settle;
+pub mod sorting;
 pub mod sources;
 pub mod sync;
 #[cfg(test)]

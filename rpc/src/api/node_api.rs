@@ -123,12 +123,13 @@ pub trait NodeApi: Send + Sync + 'static {
         consistency: Consistency,
     ) -> Result<Page<KvEntry>, ApiError>;
 
-    /// What a key has in the newest certified state, with the proof of it; also of a key that does not exist.
+    /// What a key has in a certified state, with the proof of it; also of a key that does not exist. A linearizable one
+    /// proves nothing that a change acknowledged before the call has replaced: it waits until that is certified.
     ///
     /// # Errors
-    /// `not_ready` while no state is certified, `too_large` for a key whose proof would be, `invalid_argument` for one that
-    /// cannot exist.
-    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError>;
+    /// `not_ready` while no state is certified, or none that is new enough; `too_large` for a key whose proof would be;
+    /// `invalid_argument` for one that cannot exist, and for what is only local; `unavailable` as for [`NodeApi::kv_get`].
+    async fn kv_proof(&self, key: &str, consistency: Consistency) -> Result<KvProof, ApiError>;
 
     /// How `from` and the epochs after it ended, at most [`Handover::PAGE_MAX`](aegis_types::Handover::PAGE_MAX) of them;
     /// none when `from` has not ended.

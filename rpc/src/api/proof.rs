@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::encoded::EncodedBytes;
 
-/// What a key has in the newest certified state, with the proof of it.
+/// What a key has in a certified state, with the proof of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct KvProof {
     /// The key.

@@ -189,12 +189,14 @@ impl Client {
         self.transport.get(&["v1", "kv"], &query).await
     }
 
-    /// What a key has in the newest certified state, with the proof of it, which is not checked here.
+    /// What a key has in a certified state, with the proof of it, which is not checked here.
     ///
     /// # Errors
-    /// As all calls; `not_ready` in the moment before a node that has just started knows a certified state.
+    /// As all calls; `not_ready` while no state is certified that is new enough.
     pub async fn kv_proof(&self, key: &str) -> Result<KvProof, ClientError> {
-        self.transport.get(&["v1", "proofs", "kv"], &[("key", key.to_owned())]).await
+        let mut query = self.consistency_query();
+        query.push(("key", key.to_owned()));
+        self.transport.get(&["v1", "proofs", "kv"], &query).await
     }
 
     /// How `from` and the epochs after it ended; not checked here.

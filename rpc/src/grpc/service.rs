@@ -153,7 +153,9 @@ impl Node for NodeService {
 
     async fn get_proof(&self, request: Request<proto::GetProofRequest>) -> Reply<proto::KvProof> {
         let caller = caller(&request);
-        reply(self.operations.kv_proof(caller, &request.into_inner().key).await)
+        let message = request.into_inner();
+        let consistency = consistency(message.consistency).map_err(to_status)?;
+        reply(self.operations.kv_proof(caller, &message.key, consistency).await)
     }
 
     async fn list_handovers(

@@ -9,19 +9,24 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::extract::{QueryString, Reply};
-use crate::api::{Handovers, KvProof};
+use crate::api::{Consistency, Handovers, KvProof};
 use crate::server::{Caller, Operations};
 
-/// Which key. It is no part of the path, so that every key can be asked for.
+/// Which key, and of which state. The key is no part of the path, so that every key can be asked for.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct KeyQuery {
     /// The key.
     key: String,
+    /// `linearizable`, the default: misses nothing that was acknowledged before, and waits until it is certified.
+    /// `certified`: the newest certified state as it is. What is only `local` has no proof.
+    #[serde(default)]
+    #[param(required = false, inline)]
+    consistency: Consistency,
 }
 
-/// A key's value, or its absence, in the newest certified state, with the proof of it.
+/// A key's value, or its absence, in a certified state, with the proof of it.
 #[utoipa::path(
     get,
     path = "/v1/proofs/kv",
@@ -34,7 +39,7 @@ pub(super) async fn prove_value(
     Extension(caller): Extension<Caller>,
     QueryString(query): QueryString<KeyQuery>,
 ) -> Reply<KvProof> {
-    Ok(Json(operations.kv_proof(caller, &query.key).await?))
+    Ok(Json(operations.kv_proof(caller, &query.key, query.consistency).await?))
 }
 
 /// Where to begin.

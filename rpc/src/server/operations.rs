@@ -166,9 +166,18 @@ impl Operations {
         self.read(caller, self.api.kv_list(prefix, page, consistency)).await
     }
 
-    pub(crate) async fn kv_proof(&self, caller: Caller, key: &str) -> Result<KvProof, ApiError> {
+    pub(crate) async fn kv_proof(
+        &self,
+        caller: Caller,
+        key: &str,
+        consistency: Consistency,
+    ) -> Result<KvProof, ApiError> {
         aegis_types::proposal::check_key(key)?;
-        self.read(caller, self.api.kv_proof(key)).await
+        if consistency == Consistency::Local {
+            let reason = "what only one node has executed has no proof; use `linearizable` or `certified`";
+            return Err(ApiError::invalid("consistency", reason));
+        }
+        self.read(caller, self.api.kv_proof(key, consistency)).await
     }
 
     pub(crate) async fn handovers(&self, caller: Caller, from: Epoch) -> Result<Handovers, ApiError> {

@@ -173,6 +173,14 @@ async fn reads_are_linearizable_unless_another_consistency_is_asked_for_on_every
         assert_eq!(asked(), all(consistency));
     }
 
+    server.client().kv_proof("a").await.unwrap();
+    server.client().reading(Consistency::Certified).kv_proof("a").await.unwrap();
+    assert_eq!(asked(), [Consistency::Linearizable, Consistency::Certified]);
+    assert_eq!(
+        code(server.client().reading(Consistency::Local).kv_proof("a").await),
+        ErrorCode::InvalidArgument
+    );
+
     server.get("/v1/kv/a?consistency=sometimes").await.problem(400, "invalid_argument");
     server.get("/v1/kv/a?consistence=local").await.problem(400, "invalid_argument");
     assert_eq!(asked(), []);

@@ -431,7 +431,8 @@ impl NodeApi for FakeNode {
         Ok(Page { items, next_cursor: None })
     }
 
-    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
+    async fn kv_proof(&self, key: &str, consistency: Consistency) -> Result<KvProof, ApiError> {
+        self.note(consistency);
         if key == "too early" {
             return Err(ApiError::new(ErrorCode::NotReady, "no state is certified"));
         }

@@ -65,7 +65,8 @@ async fn reads_show_what_the_node_says() {
     let evidence = proto::ListEvidenceRequest { cursor: "x".into(), limit: 0 };
     let evidence = client.list_evidence(evidence).await.unwrap().into_inner();
     assert_eq!((evidence.items[0].height, evidence.next_cursor.as_str()), (8, "x+"));
-    let proof = client.get_proof(proto::GetProofRequest { key: "absent".into() }).await.unwrap().into_inner();
+    let request = proto::GetProofRequest { key: "absent".into(), consistency: 0 };
+    let proof = client.get_proof(request).await.unwrap().into_inner();
     assert_eq!((proof.height, proof.record, proof.certified_header), (NEWEST - 1, None, vec![2]));
     let handovers = client.list_handovers(proto::ListHandoversRequest { from_epoch: 5 }).await.unwrap();
     assert_eq!(

@@ -63,6 +63,7 @@ async fn proofs_are_given_for_every_key_whether_it_exists_or_not() {
     let early = server.get("/v1/proofs/kv?key=too+early").await;
     early.problem(503, "not_ready");
     server.get("/v1/proofs/kv?key=").await.problem(400, "invalid_argument");
+    server.get("/v1/proofs/kv?key=a&consistency=local").await.problem(400, "invalid_argument");
     let handovers = server.get("/v1/handovers").await.json();
     assert_eq!(
         (&handovers["handovers_base64"], &handovers["next_epoch"]),

@@ -15,14 +15,17 @@ pub const VALUE_BYTES_MAX: u64 = 4 << 20;
 pub(super) fn check_sizes(ops: &[Op]) -> Result<(), StoreError> {
     for op in ops {
         match op {
-            Op::Put { key, value, .. } => {
-                check("a key", key, KEY_BYTES_MAX)?;
-                check("a value", value, VALUE_BYTES_MAX)?;
-            }
+            Op::Put { key, value, .. } => check_size(key, value)?,
             Op::Delete { key, .. } => check("a key", key, KEY_BYTES_MAX)?,
         }
     }
     Ok(())
+}
+
+/// Refuses a key or value that is too large.
+pub(super) fn check_size(key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    check("a key", key, KEY_BYTES_MAX)?;
+    check("a value", value, VALUE_BYTES_MAX)
 }
 
 fn check(what: &'static str, bytes: &[u8], limit: u64) -> Result<(), StoreError> {

@@ -27,7 +27,7 @@ use crate::error::{Part, StoreError};
 
 use super::access::{Access, Purpose};
 use super::damage_mark;
-use super::limits::check_sizes;
+use super::limits::{check_size, check_sizes};
 use super::reentry::{Scanning, forbid_reentry};
 use super::sled_value::{Head, encode_head, piece_key, pieces, value_crc};
 use super::store::{KvStore, Op, Table, Visit};
@@ -199,6 +199,23 @@ impl SledKv {
             if matches!(error, StoreError::Damaged { .. }) {
                 damage_mark::leave(&self.folder);
             }
+        })
+    }
+
+    /// Puts an entry by itself, for a store that is being filled and that nobody uses before a [`flush`](KvStore::flush) has
+    /// ended that: after a crash any part of it may be there. The store must not have the key. In ascending order of key this
+    /// is several times as fast as commits.
+    ///
+    /// # Errors
+    /// As for [`commit`](KvStore::commit).
+    pub fn fill(&self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        check_size(key, value)?;
+        let _alone = self.alone();
+        self.write(|| {
+            for (number, piece) in pieces(value) {
+                self.trees.pieces.insert(piece_key(table, key, number), piece)?;
+            }
+            self.trees.table(table).insert(key, encode_head(table, key, value)).map(drop)
         })
     }
 

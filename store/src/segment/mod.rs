@@ -55,7 +55,7 @@ pub use writer::BUFFER_BYTES_MAX;
 
 pub(crate) use format::{RECORD_HEADER_BYTES, RecordHeader, SegmentHeader, payload_crc};
 pub(crate) use index::{SegmentIndex, build_index};
-pub(crate) use replay::{Position, replay, settle};
+pub(crate) use replay::{Position, Tail, replay, settle};
 pub(crate) use salvage::{Intact, Run, find_runs, rewrite_run};
 pub(crate) use segment_dir::SegmentDir;
 pub(crate) use writer::{Flushed, SegmentWriter};

@@ -41,16 +41,25 @@ impl SegmentDir {
 
     /// The segments that are there, after the folder was synced and cleared of unfinished ones.
     pub fn settle_names(&self) -> Result<BTreeSet<u64>, StoreError> {
-        self.sync_names()?;
-        let mut firsts = BTreeSet::new();
-        for name in self.medium.list().map_err(|e| self.folder_error("list", e))? {
-            if name.ends_with(UNFINISHED) {
-                self.medium.delete(&name).map_err(|e| self.error_at("delete", &name, e))?;
-            } else if let Some(first) = parse(&name) {
-                firsts.insert(first);
-            }
-        }
+        let firsts = self.names()?;
+        self.delete_unfinished()?;
         Ok(firsts)
+    }
+
+    /// The segments that are there, after the folder was synced.
+    pub fn names(&self) -> Result<BTreeSet<u64>, StoreError> {
+        self.sync_names()?;
+        let names = self.medium.list().map_err(|e| self.folder_error("list", e))?;
+        Ok(names.iter().filter_map(|name| parse(name)).collect())
+    }
+
+    /// Deletes what was being written when a crash came.
+    pub fn delete_unfinished(&self) -> Result<(), StoreError> {
+        let names = self.medium.list().map_err(|e| self.folder_error("list", e))?;
+        for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
+            self.medium.delete(name).map_err(|e| self.error_at("delete", name, e))?;
+        }
+        Ok(())
     }
 
     /// Notes that a record was found damaged. Best effort: where it cannot be noted, it is found again.

@@ -1,12 +1,13 @@
 //! Values proved by a running network, and checked when nothing of it is left but the genesis.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aegis_light::ProofFile;
+use aegis_rpc::{Consistency, ErrorCode};
 use aegis_types::{Epoch, Parameter, ProposalBody};
 
-use crate::cluster::{Cluster, PATIENCE, aegis};
+use crate::cluster::{Cluster, PATIENCE, aegis, api_error};
 
 fn put(key: &str, value: &str) -> ProposalBody {
     ProposalBody::KvPut { key: key.into(), value: value.into() }
@@ -16,8 +17,8 @@ fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).expect("one JSON document")
 }
 
-/// Proves a key at a node until the state is of block `height` or later and signed in `epoch` or later: the newest certified
-/// state lags a little behind the newest one.
+/// Proves a key at a node until the state is of block `height` or later and signed in `epoch` or later: an unchanged key is
+/// proved by the newest certified state, which lags a little behind the newest one.
 fn prove_since(
     cluster: &Cluster,
     node: usize,
@@ -109,6 +110,57 @@ fn refuses_forgeries(there: &Path, offline: impl Fn(&Path) -> Result<String, Str
         let refused = offline(&forged).expect_err(what);
         assert!(refused.starts_with("error: "), "{what}: {refused}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_proved_at_once_at_every_node() {
+    const ROUNDS: u64 = 50;
+    let cluster = Cluster::start(4);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("proof.json");
+    let file = file.to_str().unwrap();
+    let mut waited = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let value = format!("value {round}");
+        let done = cluster.commit(put("k", &value), &format!("round-{round}")).await;
+        let node = &cluster.nodes[usize::try_from(round).unwrap() % cluster.nodes.len()];
+        let home = node.home.to_str().unwrap();
+        let begun = Instant::now();
+        aegis(&["--home", home, "--rpc", node.rest(), "kv", "get", "k", "--prove", "--file", file]).unwrap();
+        waited += begun.elapsed();
+        let verified = json(&aegis(&["--home", home, "--output", "json", "verify", file]).unwrap());
+        assert_eq!((&verified["exists"], &verified["value"]), (&true.into(), &value.into()), "{round}");
+        assert_eq!(verified["modified_height"].as_u64(), done.height.map(|height| height.0), "{round}");
+    }
+    println!("{ROUNDS} proofs after a put took {:?} each", waited / u32::try_from(ROUNDS).unwrap());
+    // A key that nobody has changed since needs no further block, and one that is gone is proved to be.
+    cluster.commit(ProposalBody::KvDelete { key: "k".into() }, "delete").await;
+    let client = cluster.client(0);
+    assert!(client.kv_proof("k").await.unwrap().record_base64.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_blocks_are_rare_a_proof_is_not() {
+    let mut cluster = Cluster::new(&[1; 4], &[(Parameter::IdleIntervalMs, 60_000)]);
+    cluster.start_all();
+    for round in 0..3 {
+        let done = cluster.commit(put("k", &round.to_string()), &format!("round-{round}")).await;
+        let proof = cluster.client(1).kv_proof("k").await.unwrap();
+        assert!(proof.height >= done.height.unwrap(), "{proof:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_only_the_certified_state_is_proved() {
+    let mut cluster = Cluster::start(4);
+    let done = cluster.commit(put("k", "v"), "first").await;
+    cluster.wait_same_root(done.height.unwrap()).await;
+    cluster.kill(2);
+    cluster.kill(3);
+    let error = api_error(cluster.client(0).kv_proof("k").await);
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    let certified = cluster.client(0).reading(Consistency::Certified);
+    assert!(certified.kv_proof("k").await.unwrap().record_base64.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

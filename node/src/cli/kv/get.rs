@@ -18,8 +18,9 @@ pub struct Get {
     key: String,
     #[command(flatten)]
     freshness: Freshness,
-    /// Print the newest certified value, or that there is none, with its proof and certificate, and check them
-    #[arg(long, conflicts_with = "consistency")]
+    /// Print the value, or that there is none, with its proof and certificate, and check them. A value that has just
+    /// changed can be proved once the next block is there, about a second later; `--consistency certified` does not wait
+    #[arg(long)]
     prove: bool,
     /// Also write the proof into a file, for `aegis verify`
     #[arg(long, value_name = "FILE", requires = "prove")]
@@ -44,6 +45,7 @@ impl Get {
                 global,
                 prove::Request {
                     key: &self.key,
+                    consistency: self.freshness.consistency(),
                     file: self.file.as_deref(),
                     genesis: self.genesis.as_deref(),
                     from_epoch: self.from_epoch.map(Epoch),

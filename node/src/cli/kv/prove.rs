@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use aegis_light::{LightClient, LightError, ProofFile};
 use aegis_rpc::api::KvProof;
-use aegis_rpc::{ClientError, ErrorCode};
+use aegis_rpc::{ClientError, Consistency, ErrorCode};
 use aegis_types::{Canonical, CertifiedHeader, Epoch, Genesis, Handover, StateProof, TypesError};
 
 use crate::cli::proof::{proved_text, read_checkpoint, trusted_genesis, unproved, write_checkpoint};
 use crate::cli::session::Session;
 use crate::cli::{Failure, Global};
 
-/// How long a node may take to know a certified state: a few idle intervals, as after its start.
+/// How long a node may take to know a certified state that is new enough: some blocks, as after its start.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Most bytes of a file that handovers take. The largest value with the largest bucket and certificate takes less than the
 /// rest.
@@ -24,6 +24,8 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct Request<'a> {
     /// The key.
     pub key: &'a str,
+    /// How fresh what is proved must be.
+    pub consistency: Consistency,
     /// Where the proof is to be kept.
     pub file: Option<&'a Path>,
     /// The genesis that is trusted; the home's without.
@@ -39,10 +41,10 @@ pub struct Request<'a> {
 /// # Errors
 /// When no node answers, or what it answers does not hold.
 pub async fn run(global: &Global, request: Request<'_>) -> Result<(), Failure> {
-    let Request { key, file, genesis, from_epoch } = request;
+    let Request { key, consistency, file, genesis, from_epoch } = request;
     let genesis = trusted_genesis(global, genesis)?;
     let known = Known::read(global, &genesis)?;
-    let session = Session::open(global)?;
+    let session = Session::open(global)?.reading(consistency);
     let answer = ask(&session, key).await?;
     let certified: CertifiedHeader = read(&session, &answer.certified_header_base64.0)?;
     let proof: StateProof = read(&session, &answer.proof_base64.0)?;
@@ -131,7 +133,7 @@ fn too_long(known: &Known, reached: Epoch) -> Failure {
     ))
 }
 
-/// Asks until the node knows a certified state.
+/// Asks until the node knows a certified state that is new enough.
 async fn ask(session: &Session, key: &str) -> Result<KvProof, Failure> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,26 +1,87 @@
 //! Proofs of replicated values, and the handovers that lead to their signers.
+//!
+//! What can be proved lags what is executed: a block's state is certified by a later one. A linearizable proof is given at
+//! once when the key has the same record in the newest certified state as in the newest executed one, which is so for all
+//! keys but those that the last blocks have changed. For these it waits for the block that certifies the change; when
+//! nothing else is to be ordered, the leader proposes an empty one for that (`docs/protocol.md`, rule 1).
 
-use aegis_ledger::LedgerError;
-use aegis_rpc::api::{ApiError, EncodedBytes, ErrorCode, Handovers, KvProof};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aegis_ledger::{LedgerError, StateReader};
+use aegis_rpc::api::{ApiError, Consistency, EncodedBytes, ErrorCode, Handovers, KvProof};
 use aegis_types::proposal::check_key;
-use aegis_types::{Canonical, Epoch, Handover, KvRecord};
+use aegis_types::{Canonical, Epoch, Handover, Height, KvRecord};
 
-use super::internal;
-use crate::node::certified::NotCertified;
+use super::{Api, internal};
+use crate::node::certified::{CertifiedPoint, NotCertified};
 use crate::node::context::NodeContext;
 use crate::node::handovers;
+use crate::node::state::StateView;
 
 /// When a client may ask again while nothing is certified: blocks come several times a second, or once in an idle interval.
 const RETRY_AFTER_MS: u64 = 500;
+/// How long a linearizable proof waits to be certified: some blocks, the last of them an empty one, which comes within a
+/// second. With the wait for the validators before, it ends before the interface gives the request up.
+const CERTIFY_PATIENCE: Duration = Duration::from_secs(3);
+
+impl Api {
+    /// What a key has, as fresh as asked, with the proof of it.
+    ///
+    /// # Errors
+    /// Those of [`NodeApi::kv_proof`](aegis_rpc::api::NodeApi::kv_proof).
+    pub(super) async fn proof(&self, key: String, consistency: Consistency) -> Result<KvProof, ApiError> {
+        check_key(&key)?;
+        if consistency == Consistency::Linearizable {
+            let height = self.node.reads.confirm().await.map_err(|reason| self.unconfirmed(reason))?;
+            let asked = key.clone();
+            if let Some(proof) = self.read(move |node| prove_unchanged(node, &asked)).await? {
+                return Ok(proof);
+            }
+            self.certified_since(height).await?;
+        }
+        self.read(move |node| prove(node, &key).map_err(refusal)).await
+    }
+
+    /// Waits until the state after block `height`, or a newer one, is certified.
+    async fn certified_since(&self, height: Height) -> Result<(), ApiError> {
+        let mut points = self.node.certified.subscribe();
+        let is_there = |point: &Option<_>| newest_height(point.as_ref()) >= Some(height);
+        // Its sender lives as long as this node, so only the time can be up.
+        let waited = tokio::time::timeout(CERTIFY_PATIENCE, points.wait_for(is_there)).await;
+        if matches!(waited, Ok(Ok(_))) {
+            return Ok(());
+        }
+        let message = format!(
+            "the key has just changed, and the state after block {height} is not certified yet: try again in a moment, or \
+             ask with consistency `certified` for the newest state that is"
+        );
+        Err(ApiError { retry_after_ms: Some(RETRY_AFTER_MS), ..ApiError::new(ErrorCode::NotReady, message) })
+    }
+}
+
+fn newest_height(point: Option<&Arc<CertifiedPoint>>) -> Option<Height> {
+    point.map(|point| point.executed.height)
+}
+
+/// The proof of what a key has in the newest certified state, if it has the same in the newest executed one.
+fn prove_unchanged(node: &NodeContext, key: &str) -> Result<Option<KvProof>, ApiError> {
+    // Read before the point is chosen: what was there then and is certified was no older state's.
+    let current = StateView(node.kv.as_ref()).get(&KvRecord::state_key(key)).map_err(internal)?;
+    match prove(node, key) {
+        Ok(proof) => {
+            let proved = proof.record_base64.as_ref().map(|record| &record.0);
+            Ok((proved == current.as_ref()).then_some(proof))
+        }
+        Err(NotCertified::NothingYet | NotCertified::Gone(_)) => Ok(None),
+        Err(error) => Err(refusal(error)),
+    }
+}
 
 /// What a key has in the newest certified state.
-///
-/// # Errors
-/// `not_ready` while no state is certified, `too_large` for a key that cannot be proved.
-pub fn prove(node: &NodeContext, key: &str) -> Result<KvProof, ApiError> {
-    check_key(key)?;
-    let state = node.certified.pin().map_err(refusal)?;
-    let (record, proof) = state.prove(&KvRecord::state_key(key)).map_err(refusal)?;
+fn prove(node: &NodeContext, key: &str) -> Result<KvProof, NotCertified> {
+    let state = node.certified.pin()?;
+    let (record, proof) = state.prove(&KvRecord::state_key(key))?;
     let point = state.point();
     Ok(KvProof {
         key: key.to_owned(),

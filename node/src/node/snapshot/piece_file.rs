@@ -10,11 +10,14 @@ use std::path::Path;
 
 use aegis_types::Hash;
 
+use super::chunk::CHUNK_BYTES_MAX;
 use super::question::PART_BYTES;
 
 const HASH_BYTES: usize = 32;
 const STRIDE: usize = HASH_BYTES + PART_BYTES;
 const FILE_MODE: u32 = 0o600;
+/// Largest file: the largest piece is a chunk. What came from elsewhere, in a backup say, may be of any size.
+const FILE_BYTES_MAX: u64 = CHUNK_BYTES_MAX + CHUNK_BYTES_MAX / (PART_BYTES as u64) * (HASH_BYTES as u64);
 
 fn checksum(part: &[u8]) -> Hash {
     Hash::of("aegis v1 snapshot part", part)
@@ -75,7 +78,11 @@ pub fn read_part(path: &Path, offset: u64) -> Result<Option<Vec<u8>>, PieceError
 /// # Errors
 /// As for [`read_part`].
 pub fn read(path: &Path) -> Result<Vec<u8>, PieceError> {
-    let bytes = fs::read(path)?;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(PieceError::Damaged("it is longer than any piece"));
+    }
     let mut piece = Vec::with_capacity(bytes.len());
     for stored in bytes.chunks(STRIDE) {
         piece.extend_from_slice(check_part(stored)?);
@@ -102,6 +109,15 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_longer_than_any_piece_is_not_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let Err(PieceError::Damaged(reason)) = read(&path) else { panic!("a terabyte was read") };
+        assert!(reason.contains("longer"), "{reason}");
+    }
 
     #[test]
     fn parts_are_read_one_by_one_and_a_changed_bit_is_noticed() {

@@ -6,7 +6,7 @@ use prost::Oneof;
 
 use super::manifest::{Manifest, Piece};
 
-/// Most bytes of a piece in one answer. It must get through within a request's time, also on a slow line: 1 MB in 10 s.
+/// Most bytes of a piece or manifest in one answer; a shorter part is the last. It must get through within a request's time, also on a slow line: 1 MB in 10 s.
 pub const PART_BYTES: usize = 1024 * 1024;
 /// Most snapshots in one answer; a node keeps fewer.
 pub const OFFERS_MAX: usize = 16;
@@ -16,8 +16,13 @@ pub const OFFERS_MAX: usize = 16;
 pub enum SnapshotQuestion {
     /// "Which do you have?"
     Offers,
-    /// "Give me the manifest of this one."
-    Manifest(Offer),
+    /// "Give me a part of the manifest of this one."
+    Manifest {
+        /// Which snapshot.
+        offer: Offer,
+        /// Where in the encoded manifest the part begins: a multiple of [`PART_BYTES`].
+        offset: u64,
+    },
     /// "Give me a part of a piece of it."
     Part {
         /// Which snapshot.
@@ -41,7 +46,7 @@ pub enum SnapshotAnswer {
         /// The lowest block that this node can send.
         first_block: Height,
     },
-    /// An encoded manifest; none when the snapshot is not held.
+    /// Bytes of an encoded manifest from the offset on; none when the snapshot is not held or no part begins there.
     Manifest(Option<Bytes>),
     /// Bytes of a piece from the offset on; none when the snapshot is not held or no part begins there.
     Part(Option<Bytes>),
@@ -79,6 +84,14 @@ struct WireOffer {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+struct WireManifestPart {
+    #[prost(message, optional, tag = "1")]
+    offer: Option<WireOffer>,
+    #[prost(uint64, tag = "2")]
+    offset: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 struct WirePart {
     #[prost(message, optional, tag = "1")]
     offer: Option<WireOffer>,
@@ -97,7 +110,7 @@ enum WireQuestion {
     #[prost(message, tag = "1")]
     Offers(WireNothing),
     #[prost(message, tag = "2")]
-    Manifest(WireOffer),
+    Manifest(WireManifestPart),
     #[prost(message, tag = "3")]
     Part(WirePart),
     #[prost(uint64, tag = "4")]
@@ -178,7 +191,9 @@ impl From<&SnapshotQuestion> for QuestionMessage {
     fn from(question: &SnapshotQuestion) -> Self {
         let kind = match question {
             SnapshotQuestion::Offers => WireQuestion::Offers(WireNothing {}),
-            SnapshotQuestion::Manifest(offer) => WireQuestion::Manifest(offer.into()),
+            SnapshotQuestion::Manifest { offer, offset } => {
+                WireQuestion::Manifest(WireManifestPart { offer: Some(offer.into()), offset: *offset })
+            }
             SnapshotQuestion::Part { offer, piece, offset } => WireQuestion::Part(WirePart {
                 offer: Some(offer.into()),
                 piece: match piece {
@@ -199,7 +214,10 @@ impl TryFrom<QuestionMessage> for SnapshotQuestion {
     fn try_from(message: QuestionMessage) -> Result<Self, TypesError> {
         Ok(match message.kind.ok_or_else(|| missing("question about snapshots"))? {
             WireQuestion::Offers(_) => Self::Offers,
-            WireQuestion::Manifest(offer) => Self::Manifest(offer.try_into()?),
+            WireQuestion::Manifest(part) => Self::Manifest {
+                offer: part.offer.ok_or_else(|| missing("question about snapshots"))?.try_into()?,
+                offset: part.offset,
+            },
             WireQuestion::Part(part) => Self::Part {
                 offer: part.offer.ok_or_else(|| missing("question about snapshots"))?.try_into()?,
                 piece: part.piece.checked_sub(1).map_or(Piece::Block, Piece::Chunk),
@@ -225,12 +243,17 @@ impl From<&SnapshotAnswer> for AnswerMessage {
     }
 }
 
+fn bounded(what: &'static str, actual: usize, limit: usize) -> Result<(), TypesError> {
+    if actual > limit { Err(TypesError::TooMany { what, actual, limit }) } else { Ok(()) }
+}
+
 impl TryFrom<AnswerMessage> for SnapshotAnswer {
     type Error = TypesError;
 
     fn try_from(message: AnswerMessage) -> Result<Self, TypesError> {
-        let bounded = |what, actual, limit| {
-            if actual > limit { Err(TypesError::TooMany { what, actual, limit }) } else { Ok(()) }
+        let part_of = |wire: WireBytes| {
+            bounded("bytes of a part", wire.bytes.as_ref().map_or(0, Bytes::len), PART_BYTES)?;
+            Ok::<_, TypesError>(wire.bytes)
         };
         Ok(match message.kind.ok_or_else(|| missing("answer about snapshots"))? {
             WireAnswer::Offers(wire) => {
@@ -240,11 +263,8 @@ impl TryFrom<AnswerMessage> for SnapshotAnswer {
                     first_block: Height(wire.first_block),
                 }
             }
-            WireAnswer::Manifest(wire) => Self::Manifest(wire.bytes),
-            WireAnswer::Part(wire) => {
-                bounded("bytes of a part", wire.bytes.as_ref().map_or(0, Bytes::len), PART_BYTES)?;
-                Self::Part(wire.bytes)
-            }
+            WireAnswer::Manifest(wire) => Self::Manifest(part_of(wire)?),
+            WireAnswer::Part(wire) => Self::Part(part_of(wire)?),
             WireAnswer::Handovers(wire) => {
                 bounded("handovers", wire.items.len(), Handover::PAGE_MAX)?;
                 Self::Handovers(wire.items)
@@ -263,7 +283,7 @@ mod tests {
         let part = |piece| SnapshotQuestion::Part { offer, piece, offset: 9 };
         let questions = [
             SnapshotQuestion::Offers,
-            SnapshotQuestion::Manifest(offer),
+            SnapshotQuestion::Manifest { offer, offset: PART_BYTES as u64 },
             part(Piece::Block),
             part(Piece::Chunk(0)),
             part(Piece::Chunk(7)),
@@ -287,8 +307,10 @@ mod tests {
 
     #[test]
     fn more_than_was_asked_for_is_refused() {
-        let part = SnapshotAnswer::Part(Some(vec![0; PART_BYTES + 1].into()));
-        assert!(SnapshotAnswer::try_from(AnswerMessage::from(&part)).is_err());
+        for kind in [SnapshotAnswer::Part, SnapshotAnswer::Manifest] {
+            let part = kind(Some(vec![0; PART_BYTES + 1].into()));
+            assert!(SnapshotAnswer::try_from(AnswerMessage::from(&part)).is_err());
+        }
         let offer = Offer { height: Height(1), root: Hash::ZERO, level: Subtree::LEVEL_MAX };
         let offers = vec![offer; OFFERS_MAX + 1];
         let offers = SnapshotAnswer::Offers { offers, first_block: Height(1) };
@@ -296,7 +318,8 @@ mod tests {
         let handovers = SnapshotAnswer::Handovers(vec![Bytes::new(); Handover::PAGE_MAX + 1]);
         assert!(SnapshotAnswer::try_from(AnswerMessage::from(&handovers)).is_err());
         assert!(SnapshotQuestion::try_from(QuestionMessage { kind: None }).is_err());
-        let too_high = SnapshotQuestion::Manifest(Offer { level: Subtree::LEVEL_MAX + 1, ..offer });
+        let offer = Offer { level: Subtree::LEVEL_MAX + 1, ..offer };
+        let too_high = SnapshotQuestion::Manifest { offer, offset: 0 };
         assert!(SnapshotQuestion::try_from(QuestionMessage::from(&too_high)).is_err());
     }
 }

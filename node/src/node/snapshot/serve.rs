@@ -26,7 +26,9 @@ fn find(node: &NodeContext, question: SnapshotQuestion) -> Option<SnapshotAnswer
             Some(SnapshotAnswer::Offers { offers, first_block })
         }
         // The shelf has said what is wrong with the disk. Whoever asked is told "later", and not that it is not held.
-        SnapshotQuestion::Manifest(offer) => node.shelf.manifest(&offer).ok().map(SnapshotAnswer::Manifest),
+        SnapshotQuestion::Manifest { offer, offset } => {
+            node.shelf.manifest(&offer, offset).ok().map(SnapshotAnswer::Manifest)
+        }
         SnapshotQuestion::Part { offer, piece, offset } => {
             node.shelf.part(&offer, piece, offset).ok().map(SnapshotAnswer::Part)
         }

@@ -164,16 +164,16 @@ impl Shelf {
         self.held().contains_key(&height)
     }
 
-    /// The encoded manifest of a snapshot; none when it is not held.
+    /// A part of the encoded manifest of a snapshot; none when it is not held or no part begins there.
     ///
     /// # Errors
     /// When the disk cannot be read at the moment.
-    pub fn manifest(&self, offer: &Offer) -> io::Result<Option<Bytes>> {
+    pub fn manifest(&self, offer: &Offer, offset: u64) -> io::Result<Option<Bytes>> {
         if !self.is_held(offer) {
             return Ok(None);
         }
         let path = self.folder_of(offer.height).join(MANIFEST);
-        self.read(offer, &path, |path| piece_file::read(path).map(Some))
+        self.read(offer, &path, |path| piece_file::read_part(path, offset))
     }
 
     /// A part of a piece of a snapshot; none when it is not held or no part begins there.

@@ -2,8 +2,11 @@
 //!
 //! What a node computes from blocks beside agreed state (indexes) is made from the state where it can be: the validator
 //! sets and handovers, the votes that are known to it. The history before the snapshot is not on such a node.
-
-use std::sync::Arc;
+//!
+//! # Crashes
+//! Before anything is built, what an earlier attempt announced is taken back, and its store and log are deleted. They are used
+//! only after they are durable, the root over the whole store was computed anew, and `ready` says so. So the store may be
+//! filled entry by entry, without transactions and flushes: of a half-built one nothing is kept.
 
 use aegis_consensus::{EpochContext, NextEpoch};
 use aegis_ledger::Ledger;
@@ -17,17 +20,19 @@ use tokio_util::sync::CancellationToken;
 use super::chain;
 use super::progress::Progress;
 use super::settle::{Incoming, remove};
-use crate::node::snapshot::chunk::Entries;
+use super::sorting::{Sorted, Sorter};
+use crate::node::snapshot::chunk::{Entries, entry_bytes};
 use crate::node::snapshot::manifest::{Manifest, Piece};
 use crate::node::snapshot::piece_file;
 use crate::node::snapshot::shelf::piece_path;
 use crate::node::state::{self, Standing, StateView};
 use crate::node::{handovers, remembered};
 
-/// Entries in one transaction of the store.
-const COMMIT_ENTRIES: usize = 1_000;
-/// ... or so many bytes.
-const COMMIT_BYTES: usize = 1024 * 1024;
+/// Most bytes of the new store's cache while it is built: it is filled and read from front to back, so no page is needed
+/// again soon.
+const CACHE_BYTES_MAX: u64 = 64 << 20;
+/// Between two looks at whether the node stops, and two reports of progress.
+const ENTRIES_PER_LOOK: usize = 1_024;
 
 /// What is built from what.
 pub struct Build<'a> {
@@ -52,19 +57,20 @@ impl Build<'_> {
         for folder in [self.incoming.kv(), self.incoming.log()] {
             remove(&folder)?;
         }
-        let total = self.manifest.total_bytes();
+        // Everything is handled twice: sorted, and put into the store.
+        let total = self.manifest.total_bytes().saturating_mul(2);
         let progress = Progress::begin(self.manifest.height(), SnapshotPhase::Building, 0, total);
         self.progress.send_replace(Some(progress));
-        let kv: Arc<dyn KvStore> = Arc::new(SledKv::open(&self.incoming.kv(), self.cache_bytes)?);
-        self.write_state(kv.as_ref())?;
+        let kv = SledKv::open(&self.incoming.kv(), self.cache_bytes.min(CACHE_BYTES_MAX))?;
+        self.write_state(&kv)?;
         self.check_stop()?;
-        let ledger = Ledger::open(self.genesis, &StateView(kv.as_ref()))?;
+        let ledger = Ledger::open(self.genesis, &StateView(&kv))?;
         let (computed, certified) = (ledger.root(), self.manifest.state_root());
         ensure!(
             computed == certified,
             "the state has the root {computed} instead of {certified}; please report this"
         );
-        self.write_rows(kv.as_ref(), &ledger)?;
+        self.write_rows(&kv, &ledger)?;
         kv.flush()?;
         self.write_log()?;
         self.check_stop()?;
@@ -77,30 +83,42 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn write_state(&self, kv: &dyn KvStore) -> anyhow::Result<()> {
+    fn write_state(&self, kv: &SledKv) -> anyhow::Result<()> {
+        let mut bytes = 0;
+        for (number, entry) in (1..).zip(self.sorted()?) {
+            let (key, value) = entry?;
+            bytes += entry_bytes(&key, &value);
+            kv.fill(Table::State, &key, &value)?;
+            if number % ENTRIES_PER_LOOK == 0 {
+                self.check_stop()?;
+                self.note_done(std::mem::take(&mut bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of all chunks, in the order in which the store takes them fast.
+    fn sorted(&self) -> anyhow::Result<Sorted> {
+        let mut sorter = Sorter::new(self.incoming.sorting(), self.stop)?;
         for piece in self.manifest.pieces() {
             let Piece::Chunk(_) = piece else { continue };
             self.check_stop()?;
             let chunk = piece_file::read(&piece_path(&self.incoming.pieces(), piece))?;
-            let (mut ops, mut bytes) = (Vec::new(), 0);
             for entry in Entries::of(&chunk) {
                 let (key, value) = entry?;
-                bytes += key.len() + value.len();
-                ops.push(Op::Put { table: Table::State, key: key.to_vec(), value: value.to_vec() });
-                if ops.len() >= COMMIT_ENTRIES || bytes >= COMMIT_BYTES {
-                    kv.commit(&ops)?;
-                    ops.clear();
-                    bytes = 0;
-                }
+                sorter.push(key, value)?;
             }
-            kv.commit(&ops)?;
-            self.progress.send_modify(|progress| {
-                if let Some(progress) = progress {
-                    progress.done_bytes += chunk.len() as u64;
-                }
-            });
+            self.note_done(chunk.len() as u64);
         }
-        Ok(())
+        sorter.finish()
+    }
+
+    fn note_done(&self, bytes: u64) {
+        self.progress.send_modify(|progress| {
+            if let Some(progress) = progress {
+                progress.done_bytes += bytes;
+            }
+        });
     }
 
     fn write_rows(&self, kv: &dyn KvStore, ledger: &Ledger) -> anyhow::Result<()> {

@@ -106,12 +106,16 @@ impl Chain {
 /// All handovers in a chain's file, in order.
 ///
 /// # Errors
-/// Errors of the disk, and those of `visit`.
+/// When the file has anything that is no handover, errors of the disk, and those of `visit`.
 pub fn for_each(path: &Path, mut visit: impl FnMut(Handover) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut reader = reader(path)?;
-    while let Some((handover, _)) = read_next(&mut reader) {
+    let mut read = 0;
+    while let Some((handover, bytes)) = read_next(&mut reader) {
         visit(handover)?;
+        read += bytes;
     }
+    let length = reader.get_ref().metadata()?.len();
+    anyhow::ensure!(read == length, "what stands in {} from byte {read} on is no handover", path.display());
     Ok(())
 }
 
@@ -189,6 +193,33 @@ mod tests {
                 assert!(sets.iter().all(|(epoch, set)| set.epoch() == *epoch));
             }
             assert!(chain.sets_of([Epoch(last + 1); 2]).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_no_handover_is_an_error_to_a_reader_and_cut_off_by_who_goes_on_with_the_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("handovers");
+        let mut blocks = Blocks::new();
+        let block = blocks.add(10, Vec::new());
+        let template = CertifiedHeader { header: block.header, certificate: block.certificate };
+        let mut chain = Chain::open(path.clone(), &blocks.genesis).unwrap();
+        let next = handover(&blocks, &template, &chain.newest);
+        chain.push(&next).unwrap().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let too_long = u32::try_from(Handover::MAX_BYTES + 1).unwrap().to_be_bytes();
+        for rest in [&[0][..], &too_long, &whole[..whole.len() - 1]] {
+            std::fs::write(&path, [&whole, rest].concat()).unwrap();
+            let mut count = 0;
+            let mut visit = |_| {
+                count += 1;
+                Ok(())
+            };
+            let error = for_each(&path, &mut visit).unwrap_err().to_string();
+            assert!(error.contains(&format!("from byte {}", whole.len())), "{error}");
+            assert_eq!(count, 1);
+            assert_eq!(Chain::open(path.clone(), &blocks.genesis).unwrap().epoch(), Epoch(1));
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
     }
 }

@@ -60,6 +60,11 @@ impl Incoming {
         self.folder.join(KV)
     }
 
+    /// Entries on their way into the new state store.
+    pub fn sorting(&self) -> PathBuf {
+        self.folder.join("sorting")
+    }
+
     /// The new committed log.
     pub fn log(&self) -> PathBuf {
         self.folder.join(LOG)

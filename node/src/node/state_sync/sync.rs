@@ -21,8 +21,8 @@ use super::following::Following;
 use super::progress::Progress;
 use super::settle::Incoming;
 use super::sources::SOURCES_MAX;
-use crate::node::snapshot::manifest::Manifest;
-use crate::node::snapshot::question::{Offer, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
 use crate::node::snapshot::shelf::make_folder;
 
 /// Why no snapshot was taken over.
@@ -250,21 +250,7 @@ impl StateSync {
         peer: &ValidatorId,
         following: &mut Following<'_>,
     ) -> Result<Manifest, SyncFailure> {
-        let unverified = |reason: &str| SyncFailure::Unverified(reason.to_owned());
-        let encoding = match ask(&self.network, peer, SnapshotQuestion::Manifest(offer)).await {
-            Ok(SnapshotAnswer::Manifest(Some(encoding))) => encoding,
-            Ok(SnapshotAnswer::Manifest(None)) => {
-                if self.experience().note_taken_back(*peer) {
-                    self.network.report(peer, Offence::Unanswered);
-                }
-                return Err(unverified("the peer does not have it any more"));
-            }
-            Ok(_) => {
-                nonsense(&self.network, peer);
-                return Err(unverified("the peer sent something else"));
-            }
-            Err(_) => return Err(unverified("the peer did not send it")),
-        };
+        let encoding = self.manifest(offer, peer).await?;
         let liar = |reason: String| {
             warn!(%peer, reason, "a peer offers a snapshot that does not hold");
             self.network.report(peer, Offence::Invalid);
@@ -289,6 +275,36 @@ impl StateSync {
         verified.map_err(|error| liar(error.to_string()))?;
         self.experience().note_kept(peer);
         Ok(manifest)
+    }
+
+    /// An encoded manifest, as a peer has it, part by part.
+    async fn manifest(&self, offer: Offer, peer: &ValidatorId) -> Result<Vec<u8>, SyncFailure> {
+        let unverified = |reason: &str| SyncFailure::Unverified(reason.to_owned());
+        let mut encoding = Vec::new();
+        // One part more than a manifest has is enough to find out that it is none.
+        while encoding.len() <= MANIFEST_BYTES_MAX {
+            let question = SnapshotQuestion::Manifest { offer, offset: encoding.len() as u64 };
+            match ask(&self.network, peer, question).await {
+                Ok(SnapshotAnswer::Manifest(Some(part))) => {
+                    encoding.extend_from_slice(&part);
+                    if part.len() < PART_BYTES {
+                        break;
+                    }
+                }
+                Ok(SnapshotAnswer::Manifest(None)) => {
+                    if self.experience().note_taken_back(*peer) {
+                        self.network.report(peer, Offence::Unanswered);
+                    }
+                    return Err(unverified("the peer does not have it any more"));
+                }
+                Ok(_) => {
+                    nonsense(&self.network, peer);
+                    return Err(unverified("the peer sent something else"));
+                }
+                Err(_) => return Err(unverified("the peer did not send it")),
+            }
+        }
+        Ok(encoding)
     }
 
     fn experience(&self) -> MutexGuard<'_, Experience> {

@@ -1,35 +1,34 @@
 //! State sync against honest and lying peers, each on a network of its own on loopback.
 
+mod peers;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aegis_p2p::{EventReceiver, Network, NetworkConfig, NetworkEvent};
+use aegis_p2p::NetworkConfig;
 use aegis_rpc::api::SnapshotPhase;
 use aegis_store::{CommittedLog, DataDir, SegmentOptions};
 use aegis_types::{
-    Canonical as _, CertifiedHeader, CommittedBlock, Epoch, Executed, Hash, Height, Keypair, Proposal,
-    ProposalBody,
+    Canonical as _, CertifiedHeader, CommittedBlock, Epoch, Hash, Height, Keypair, Proposal, ProposalBody,
 };
-use bytes::Bytes;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use self::peers::{Conduct, Peer, serve};
 use super::build::Build;
 use super::progress::Progress;
 use super::settle::{Incoming, settle};
 use super::sync::{StateSync, SyncFailure};
 use crate::node::executor::Execution;
 use crate::node::recovery::open_state;
-use crate::node::snapshot::manifest::{ChunkInfo, Manifest, Piece};
-use crate::node::snapshot::piece_file;
-use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::manifest::{Manifest, Piece};
+use crate::node::snapshot::question::{Offer, PART_BYTES};
 use crate::node::snapshot::room::SnapshotRoom;
-use crate::node::snapshot::shelf::{Shelf, piece_path, read_manifest, write_manifest};
+use crate::node::snapshot::shelf::{Shelf, read_manifest, write_manifest};
 use crate::node::snapshot::writer::Source;
 use crate::node::testing::Chain;
-use crate::node::wire::{Answer, Question};
 
 const CACHE_BYTES: u64 = 8 << 20;
 const SEGMENT_BYTES: u64 = 8 << 20;
@@ -136,154 +135,6 @@ fn put(chain: &Chain, number: u32) -> Proposal {
     Proposal::sign(body, expires, format!("put-{number}"), &chain.key, &chain.genesis.domain()).unwrap()
 }
 
-struct Peer {
-    network: Network,
-    /// Parts that it was asked for.
-    parts: Arc<AtomicUsize>,
-}
-
-/// What a peer does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Conduct {
-    Honest,
-    /// It sends chunks with a byte changed.
-    WrongChunks,
-    /// It sends another block than the snapshot's.
-    WrongBlock,
-    /// Its pieces never end.
-    EndlessData,
-    /// It offers a state of a height that nobody has reached.
-    FalseHeight,
-    /// Its manifest has other chunks than the state.
-    FalseChunks,
-    /// Its manifest says that an epoch decided it that nobody has heard of.
-    FarEpoch,
-    /// Its manifest is right but for the lengths.
-    FalseLengths,
-    /// It offers the snapshot and does not answer anything after that.
-    Silent,
-    /// It stops serving after so many parts.
-    StopsAfter(usize),
-    /// It offers as many false snapshots as an answer may have, and has none of them.
-    ManyFalseOffers,
-    /// It offers the snapshot and says that it does not have it.
-    TakesBack,
-    /// It refuses so many parts before it sends any.
-    Busy(usize),
-    /// It offers the snapshot as one of another level, of which it sends the manifest and a few parts.
-    OtherLevel(usize),
-}
-
-async fn serve(mut events: EventReceiver, shelf: Arc<Shelf>, conduct: Conduct, parts: Arc<AtomicUsize>) {
-    while let Some(event) = events.recv().await {
-        let NetworkEvent::Request { request, reply, .. } = event else { continue };
-        let Ok(Question::Snapshot(question)) = Question::decode(request) else { continue };
-        if let Some(answer) = conduct.answer(question, &shelf, &parts) {
-            let _ = reply.send(Answer::Snapshot(answer).encode());
-        }
-    }
-}
-
-impl Conduct {
-    fn answer(
-        self,
-        question: SnapshotQuestion,
-        shelf: &Shelf,
-        parts: &AtomicUsize,
-    ) -> Option<SnapshotAnswer> {
-        match question {
-            SnapshotQuestion::Offers => {
-                let mut offers = shelf.offers();
-                if self == Self::ManyFalseOffers {
-                    let offer =
-                        |number: u8| Offer { height: Height(500), root: Hash([number; 32]), level: 2 };
-                    offers = (0..16).map(offer).collect();
-                }
-                if let Self::OtherLevel(_) = self {
-                    offers[0].level = 0;
-                }
-                if self == Self::FalseHeight {
-                    offers = vec![Offer { height: Height(1 << 40), root: Hash([9; 32]), level: 2 }];
-                }
-                Some(SnapshotAnswer::Offers { offers, first_block: Height(1) })
-            }
-            SnapshotQuestion::Handovers(_) => Some(SnapshotAnswer::Handovers(Vec::new())),
-            _ if self == Self::Silent => None,
-            SnapshotQuestion::Manifest(_) if matches!(self, Self::ManyFalseOffers | Self::TakesBack) => {
-                Some(SnapshotAnswer::Manifest(None))
-            }
-            SnapshotQuestion::Part { offer, piece: Piece::Chunk(_), offset } if offer.level == 0 => {
-                let part =
-                    merged(shelf).chunks(PART_BYTES).nth(offset as usize / PART_BYTES).map(<[u8]>::to_vec);
-                let Self::OtherLevel(most) = self else { return Some(SnapshotAnswer::Part(None)) };
-                let is_sent = parts.fetch_add(1, Ordering::Relaxed) < most;
-                Some(SnapshotAnswer::Part(part.filter(|_| is_sent).map(Bytes::from)))
-            }
-            SnapshotQuestion::Manifest(offer) => {
-                let mut manifest = self.manifest(&offer.root, shelf);
-                if offer.level == 0 {
-                    manifest = manifest.map(|manifest| at_level_0(&manifest, shelf));
-                }
-                Some(SnapshotAnswer::Manifest(manifest))
-            }
-            SnapshotQuestion::Part { offer, piece, offset } => {
-                let count = parts.fetch_add(1, Ordering::Relaxed);
-                if let Self::Busy(refusals) = self
-                    && count < refusals
-                {
-                    return None;
-                }
-                let part = shelf.part(&offer, piece, offset).unwrap();
-                Some(SnapshotAnswer::Part(self.part(part, piece, count)))
-            }
-        }
-    }
-
-    fn manifest(self, root: &Hash, shelf: &Shelf) -> Option<Bytes> {
-        let held = shelf.manifest(&shelf.offers()[0]).unwrap()?;
-        let mut manifest = Manifest::decode(&held).unwrap();
-        match self {
-            Self::FalseHeight => {
-                manifest.witness.header.executed = Executed { height: Height(1 << 40), state_root: *root };
-            }
-            Self::FarEpoch => manifest.witness.header.epoch = Epoch(u64::MAX),
-            Self::FalseChunks => manifest.chunks[0].root = Hash([1; 32]),
-            Self::FalseLengths => manifest.chunks.iter_mut().for_each(|chunk| chunk.bytes = 1),
-            _ => {}
-        }
-        Some(manifest.encode().into())
-    }
-
-    fn part(self, part: Option<Bytes>, piece: Piece, count: usize) -> Option<Bytes> {
-        match (self, piece) {
-            (Self::WrongChunks, Piece::Chunk(_)) => part.map(|part| {
-                let mut part = part.to_vec();
-                let middle = part.len() / 2;
-                part[middle] ^= 1;
-                part.into()
-            }),
-            (Self::WrongBlock, Piece::Block) => Some(Bytes::from_static(b"no block")),
-            (Self::EndlessData, _) => Some(vec![0; PART_BYTES].into()),
-            (Self::StopsAfter(most), _) if count >= most => None,
-            _ => part,
-        }
-    }
-}
-
-/// All chunks of the snapshot as the one of level 0.
-fn merged(shelf: &Shelf) -> Vec<u8> {
-    let folder = shelf.folder_of(HEIGHT);
-    let chunks = 0..read_manifest(&folder).unwrap().chunks.len() as u32;
-    chunks.flat_map(|index| piece_file::read(&piece_path(&folder, Piece::Chunk(index))).unwrap()).collect()
-}
-
-fn at_level_0(manifest: &Bytes, shelf: &Shelf) -> Bytes {
-    let mut manifest = Manifest::decode(manifest).unwrap();
-    manifest.level = 0;
-    manifest.chunks = vec![ChunkInfo { root: manifest.state_root(), bytes: merged(shelf).len() as u64 }];
-    manifest.encode().into()
-}
-
 /// Puts what was built in place, opens it as a start does, and executes the rest of the chain on it.
 fn go_on(world: &World, data: &Path) {
     let data_dir = DataDir::open(data).unwrap();
@@ -325,6 +176,7 @@ async fn lying_peers_cost_time_only() {
         Conduct::FalseLengths,
         Conduct::FarEpoch,
         Conduct::Silent,
+        Conduct::EndlessManifest,
     ];
     let honest = world.peer(100, Conduct::Honest).await;
     let mut liars = Vec::new();
@@ -361,6 +213,7 @@ async fn a_lying_peer_alone_achieves_nothing() {
         Conduct::FalseHeight,
         Conduct::FalseChunks,
         Conduct::FarEpoch,
+        Conduct::EndlessManifest,
     ];
     for (seed, lie) in (101..).zip(lies) {
         let liar = world.peer(seed, lie).await;
@@ -378,6 +231,18 @@ async fn a_lying_peer_alone_achieves_nothing() {
         assert!(shelf.offers().is_empty());
         assert_eq!(std::fs::read_dir(data_dir.kv_dir()).unwrap().count(), 0);
     }
+}
+
+/// The manifest of a large state does not get through a slow line in the time of one answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_manifest_comes_in_parts() {
+    let world = World::new();
+    let peer = world.peer(100, Conduct::LongManifest).await;
+    let data = tempfile::tempdir().unwrap();
+    let sync = world.newcomer(data.path(), &[&peer]).await;
+    assert_eq!(sync.run(Height(1)).await.unwrap(), HEIGHT);
+    drop(sync);
+    go_on(&world, data.path());
 }
 
 /// Neither how much a peer offers nor how often it takes it back keeps a newcomer from what another one has.

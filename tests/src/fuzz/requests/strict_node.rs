@@ -130,7 +130,7 @@ impl NodeApi for StrictNode {
         nothing()
     }
 
-    async fn kv_proof(&self, key: &str) -> Result<KvProof, ApiError> {
+    async fn kv_proof(&self, key: &str, _consistency: Consistency) -> Result<KvProof, ApiError> {
         self.note("kv_proof");
         assert!((1..=Limits::KEY_BYTES).contains(&key.len()), "{key}");
         nothing()
