@@ -6,7 +6,7 @@
 #[path = "../tests/deployment/mod.rs"]
 mod deployment;
 
-use deployment::{Attack, cities, damage, gain, read_csv};
+use deployment::{Attack, cities, damage, gain, read_csv, table};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let regions = match std::env::args().nth(1) {
@@ -40,23 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             100.0 * gain.wins
         );
     }
-    println!("\n13 members, t = 2, core of 7, 150 deployments\n");
-    println!(
-        "| attack by two members | latency | equal weights | seats won | honest seats lost | victim evicted | liars' weight |"
-    );
-    println!("|---|---|---|---|---|---|---|");
+    println!("\nt = 2, core of 7, {} deployments\n\n{}", table::DEPLOYMENTS, table::HEADER);
     for attack in Attack::ALL {
-        let damage = damage(&regions, attack, 150);
-        println!(
-            "| {} | {:.1} ms | {:.1} ms | {:.2} | {:.2} | {:.0} % | {:.1} % at most |",
-            attack.name(),
-            damage.latency_ms,
-            damage.equal_ms,
-            damage.seats_won,
-            damage.honest_seats_lost,
-            100.0 * damage.evicted,
-            100.0 * damage.liars_share_max
-        );
+        println!("{}", table::row(attack, &damage(&regions, attack, table::DEPLOYMENTS)));
     }
     Ok(())
 }

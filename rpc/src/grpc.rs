@@ -6,6 +6,7 @@ mod requests;
 mod router;
 mod service;
 mod status;
+mod weights;
 
 pub(crate) use router::router;
 pub(crate) use status::to_status;

@@ -133,10 +133,12 @@ replays! {
     ledger
     message
     node_wire
+    receipt
     record
     rest
     segments
     values
+    weights
 }
 
 #[test]

@@ -10,6 +10,7 @@ use aegis_types::{Epoch, ValidatorId, Weight};
 
 #[path = "../draws/mod.rs"]
 pub mod draws;
+pub mod table;
 
 use draws::Draws;
 
@@ -275,12 +276,12 @@ impl Attack {
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::ClaimNear => "two worst-placed claim 1 ms to everybody",
-            Self::ClaimNearBelieved => "the same without the max rule",
-            Self::ClaimNearThenSilent => "the same with the max rule, then silence",
+            Self::ClaimNear => "the worst-placed claim 1 ms to everybody",
+            Self::ClaimNearBelieved => "the same, if one side were believed",
+            Self::ClaimNearThenSilent => "the worst-placed claim 1 ms, then fall silent",
             Self::LeaveCore => "two of the core report 10 s to everybody",
             Self::Slander => "two of the core slander one honest member of it",
-            Self::ClaimPerfect => "two worst-placed claim perfect statistics",
+            Self::ClaimPerfect => "the worst-placed claim perfect statistics",
         }
     }
 }
@@ -294,7 +295,7 @@ pub struct Damage {
     pub equal_ms: f64,
     /// Core seats of the liars, beyond what they had.
     pub seats_won: f64,
-    /// Core seats that honest members lost.
+    /// Honest members that lost a seat in the core, whoever got it.
     pub honest_seats_lost: f64,
     /// Share of runs in which the slandered member left the core.
     pub evicted: f64,
@@ -357,10 +358,11 @@ fn attack_once(draws: &mut Draws, regions: &Matrix, attack: Attack) -> Damage {
         network.end_epoch(&rows, &epoch_words, &|_| true);
     }
     let is_live = |member: usize| attack != Attack::ClaimNearThenSilent || !liars.contains(&member);
-    let seats = |core: &[usize], of_liars: bool| {
-        let count = core.iter().filter(|member| liars.contains(member) == of_liars).count();
-        f64::from(u32::try_from(count).unwrap())
+    let count = |members: &[usize], is_counted: &dyn Fn(usize) -> bool| {
+        let number = members.iter().filter(|member| is_counted(**member)).count();
+        f64::from(u32::try_from(number).unwrap())
     };
+    let is_liar = |member: usize| liars.contains(&member);
     let total: u64 = network.weights().iter().map(|weight| weight.0).sum();
     let share =
         |weight: u64| f64::from(u32::try_from(weight).unwrap()) / f64::from(u32::try_from(total).unwrap());
@@ -368,8 +370,8 @@ fn attack_once(draws: &mut Draws, regions: &Matrix, attack: Attack) -> Damage {
     Damage {
         latency_ms: best_leader_ms(&rtt, network.weights(), network.core(), &is_live),
         equal_ms: best_leader_ms(&rtt, &vec![Weight(1_000); members], &everybody, &is_live),
-        seats_won: seats(network.core(), true) - seats(&honest_core, true),
-        honest_seats_lost: seats(&honest_core, false) - seats(network.core(), false),
+        seats_won: count(network.core(), &is_liar) - count(&honest_core, &is_liar),
+        honest_seats_lost: count(&honest, &|member| !network.core().contains(&member)),
         evicted: f64::from(u8::from(attack == Attack::Slander && !network.core().contains(&victim))),
         liars_share_max: share(liars.iter().map(|liar| network.weights()[*liar].0).sum()),
     }

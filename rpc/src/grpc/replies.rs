@@ -15,7 +15,7 @@ fn bytes(hash: Hash) -> Vec<u8> {
     hash.0.to_vec()
 }
 
-fn id(validator: ValidatorId) -> Vec<u8> {
+pub(super) fn id(validator: ValidatorId) -> Vec<u8> {
     validator.0.to_vec()
 }
 
@@ -23,19 +23,24 @@ fn number(height: Option<Height>) -> Option<u64> {
     height.map(|height| height.0)
 }
 
+impl From<Role> for proto::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Validator => Self::Validator,
+            Role::Observer => Self::Observer,
+        }
+    }
+}
+
 impl From<Status> for proto::Status {
     fn from(status: Status) -> Self {
-        let role = match status.role {
-            Role::Validator => proto::Role::Validator,
-            Role::Observer => proto::Role::Observer,
-        };
         Self {
             chain_id: status.chain_id.to_string(),
             genesis: bytes(status.genesis),
             node_id: id(status.node_id),
             peer_id: status.peer_id,
             account: status.account.0.to_vec(),
-            role: role.into(),
+            role: proto::Role::from(status.role).into(),
             version: status.version,
             height: status.height.0,
             block_digest: bytes(status.block_digest),
@@ -444,6 +449,6 @@ impl From<WatchEvent> for proto::WatchEvent {
 }
 
 /// Something that this node holds and cannot show.
-fn unusable(what: &str, error: impl std::fmt::Display) -> ApiError {
+pub(super) fn unusable(what: &str, error: impl std::fmt::Display) -> ApiError {
     ApiError::new(ErrorCode::Internal, format!("the {what} as this node holds it is unusable: {error}"))
 }

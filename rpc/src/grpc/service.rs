@@ -69,6 +69,33 @@ impl Node for NodeService {
         reply(self.operations.network_status(caller(&request)).await)
     }
 
+    async fn get_node_metrics(
+        &self,
+        request: Request<proto::GetNodeMetricsRequest>,
+    ) -> Reply<proto::IntegrationMetrics> {
+        reply(self.operations.node_metrics(caller(&request)).await)
+    }
+
+    async fn get_network_metrics(
+        &self,
+        request: Request<proto::GetNetworkMetricsRequest>,
+    ) -> Reply<proto::NetworkMetrics> {
+        let caller = caller(&request);
+        reply(self.operations.network_metrics(caller, request.into_inner().liars).await)
+    }
+
+    async fn get_weights(&self, request: Request<proto::GetWeightsRequest>) -> Reply<proto::Weights> {
+        reply(self.operations.weights(caller(&request)).await)
+    }
+
+    async fn explain_weights(
+        &self,
+        request: Request<proto::ExplainWeightsRequest>,
+    ) -> Reply<proto::WeightsExplained> {
+        let caller = caller(&request);
+        try_reply(self.operations.explain_weights(caller, Epoch(request.into_inner().epoch)).await)
+    }
+
     async fn list_parameters(
         &self,
         request: Request<proto::ListParametersRequest>,

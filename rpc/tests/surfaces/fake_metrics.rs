@@ -58,7 +58,15 @@ pub fn network_metrics(liars: f64) -> NetworkMetrics {
             sample: 1_000,
             liars,
             confidence: 0.95,
-            quantiles: Vec::new(),
+            quantiles: vec![ObserverQuantile {
+                value: "stability".into(),
+                rank: 0.5,
+                estimate: 0.875,
+                lower: Some(0.75),
+                upper: None,
+                epsilon: 0.05,
+                sample: 990,
+            }],
         }),
     }
 }
@@ -97,14 +105,42 @@ pub fn weights() -> Weights {
     }
 }
 
+fn terms() -> WeightTerms {
+    WeightTerms {
+        validator: ValidatorId([3; 32]),
+        terms: LevelInfo {
+            participation: 990_000,
+            coherence: 750_000,
+            stability: Some(500_000),
+            divergence: Some(120_000),
+            typicality: None,
+        },
+        reported: true,
+        level: 601_000,
+        hysteresis: 20_000,
+        ineligible: vec!["joining".into()],
+        rank: Some(6),
+        in_core: false,
+        before: Weight(8_000),
+        target: Weight(1_000),
+        grown: Weight(1_001),
+        growth_limited: true,
+        capped: false,
+        after: Weight(1_002),
+        clean_epochs_after: 7,
+    }
+}
+
+/// The weights of epoch 1 are equal for a reason.
 pub fn explanation(epoch: Epoch) -> WeightsExplained {
+    let fallback = serde_json::json!({ "reason": "too_few_reports", "reporting": 5, "quorum": 13 });
     let explanation = WeightExplanation {
         policy: Some(PolicyInfo { fault_tolerance: 1, core_size: 4 }),
-        fallback: None,
+        fallback: (epoch == Epoch(1)).then_some(fallback),
         median_rtt_us: 90_000,
         commit_latency_us: None,
         cap: Weight(16_000),
-        nodes: Vec::new(),
+        nodes: vec![terms()],
         core: vec![ValidatorId([3; 32])],
         leaders: vec![ValidatorId([3; 32])],
         trade: trade(),

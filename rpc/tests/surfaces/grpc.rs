@@ -27,7 +27,7 @@ async fn channel(server: &Fixture) -> Channel {
     Endpoint::from_shared(server.url("")).unwrap().connect().await.unwrap()
 }
 
-async fn client(server: &Fixture) -> NodeClient<Channel> {
+pub async fn client(server: &Fixture) -> NodeClient<Channel> {
     NodeClient::new(channel(server).await)
 }
 
@@ -38,7 +38,7 @@ fn with_token<T>(message: T) -> Request<T> {
 }
 
 /// The machine-readable part of a failure.
-fn error(status: &Status) -> proto::Error {
+pub fn error(status: &Status) -> proto::Error {
     let bytes =
         status.metadata().get_bin("aegis-error-bin").expect("an error in the metadata").to_bytes().unwrap();
     let error = proto::Error::decode(bytes).unwrap();

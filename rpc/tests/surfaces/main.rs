@@ -5,6 +5,7 @@ mod fixture;
 
 mod client;
 mod grpc;
+mod grpc_metrics;
 mod limits;
 mod metrics;
 mod openapi;

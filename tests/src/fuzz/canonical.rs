@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use aegis_metrics::reports::{ChannelSummary, ReportedValues};
 use aegis_metrics::{Micro, Report, ReportEvidence, SignedReport};
 use aegis_types::{
-    Batch, BatchRef, Canonical, Certificate, CommittedBlock, Genesis, Header, Kind, Proposal, ProposalBody,
-    ValidatorSet, Vote, VoteContent,
+    Batch, BatchRef, Canonical, Certificate, CertifiedHeader, CommittedBlock, Genesis, Handover, Header,
+    Kind, KvRecord, Proposal, ProposalBody, SampledVotes, StateProof, ValidatorSet, Vote, VoteContent,
 };
 
 use super::{memory, samples};
@@ -25,9 +25,18 @@ const TYPES: [fn(&[u8]); 10] = [
     check::<Genesis>,
 ];
 
-/// Reports have the choices from here on, far from the others, so that what stands in the corpus keeps its meaning.
-const REPORTS: usize = 128;
-const REPORT_TYPES: [fn(&[u8]); 3] = [check::<Report>, check::<SignedReport>, check::<ReportEvidence>];
+/// Reports and proofs have the choices from here on, far from the others, so that what stands in the corpus keeps its meaning.
+const LATER: usize = 128;
+const LATER_TYPES: [fn(&[u8]); 8] = [
+    check::<Report>,
+    check::<SignedReport>,
+    check::<ReportEvidence>,
+    check::<SampledVotes>,
+    check::<KvRecord>,
+    check::<StateProof>,
+    check::<CertifiedHeader>,
+    check::<Handover>,
+];
 
 /// Whatever decodes is the encoding of what it decodes to.
 ///
@@ -36,8 +45,8 @@ const REPORT_TYPES: [fn(&[u8]); 3] = [check::<Report>, check::<SignedReport>, ch
 pub fn run(input: &[u8]) {
     let Some((choice, bytes)) = input.split_first() else { return };
     let choice = usize::from(*choice);
-    let of_reports = choice.checked_sub(REPORTS).and_then(|choice| REPORT_TYPES.get(choice));
-    match TYPES.get(choice).or(of_reports) {
+    let later = choice.checked_sub(LATER).and_then(|choice| LATER_TYPES.get(choice));
+    match TYPES.get(choice).or(later) {
         Some(check) => check(bytes),
         None => check_body(Kind::ALL[(choice - TYPES.len()) % Kind::ALL.len()], bytes),
     }
@@ -88,6 +97,15 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds.push(tagged(6, samples::handover_header().encode()));
     seeds.push(tagged(7, samples::empty_block().encode()));
     seeds.extend(report_seeds());
+    let handover = samples::handover();
+    let proofs = [
+        samples::sampled_votes().remove(0).encode(),
+        samples::kv_record().encode(),
+        samples::state_proof().encode(),
+        handover.block.encode(),
+        handover.encode(),
+    ];
+    seeds.extend((LATER + 3..).zip(proofs).map(|(choice, encoding)| tagged(choice, encoding)));
     for (_, body) in samples::bodies() {
         let kind = Kind::ALL.into_iter().position(|kind| kind == body.kind()).unwrap();
         seeds.push(tagged(TYPES.len() + kind, body.encode()));
@@ -127,6 +145,6 @@ fn report_seeds() -> Vec<Vec<u8>> {
         (1, signed(1, 4).encode()),
         (2, evidence.encode()),
     ]
-    .map(|(choice, encoding)| tagged(REPORTS + choice, encoding))
+    .map(|(choice, encoding)| tagged(LATER + choice, encoding))
     .to_vec()
 }

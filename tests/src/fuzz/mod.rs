@@ -9,6 +9,7 @@
 //! - Decoders of what peers send take memory in proportion to what they were sent ([`memory`]).
 //! - The engine never contradicts itself, and sends no vote that is not durable; the ledger's root depends on its entries
 //!   alone, and no proposal takes effect twice; a damaged disk yields a prefix of what was written, or an error.
+//! - Whatever the weight rule reads, no `t` members get more than may fail.
 //! - No request reaches the node with a value outside its bounds, and none is answered with a fault of the server.
 #![allow(
     clippy::unwrap_used,
@@ -27,10 +28,12 @@ pub mod ledger;
 pub mod memory;
 pub mod messages;
 pub mod node_wire;
+pub mod receipt;
 pub mod requests;
 pub mod segments;
 pub mod target;
 pub mod values;
+pub mod weights;
 
 #[allow(dead_code, missing_docs, reason = "only some of the samples are needed here")]
 #[path = "../../../types/tests/golden/samples.rs"]

@@ -179,7 +179,8 @@ pub fn grpc_seeds() -> Vec<Vec<u8>> {
         proto::WatchRequest { topics: vec![1, 3], from_height: Some(2), key_prefix: Some("a".into()) };
     let vote = proto::VoteRequest { id: vec![7; 32], approve: true, ..Default::default() };
     let stream = proto::SubmitStreamRequest { signed: vec![1, 2, 3], ..Default::default() };
-    let messages: [(&str, Vec<u8>); 18] = [
+    let liars = |liars: f64| proto::GetNetworkMetricsRequest { liars }.encode_to_vec();
+    let messages: [(&str, Vec<u8>); 23] = [
         ("Submit", submit.encode_to_vec()),
         ("SubmitStream", stream.encode_to_vec()),
         ("Vote", vote.encode_to_vec()),
@@ -191,6 +192,11 @@ pub fn grpc_seeds() -> Vec<Vec<u8>> {
         ("ListParameters", Vec::new()),
         ("GetValidators", Vec::new()),
         ("GetNetworkStatus", Vec::new()),
+        ("GetNodeMetrics", Vec::new()),
+        ("GetNetworkMetrics", liars(0.1)),
+        ("GetNetworkMetrics", liars(f64::NAN)),
+        ("GetWeights", Vec::new()),
+        ("ExplainWeights", vec![0x08, 3]),
         ("GetProposal", [&[0x0a, 32][..], &[7; 32]].concat()),
         ("GetValue", vec![0x0a, 1, b'a']),
         ("ListValues", vec![0x0a, 1, b'a']),
@@ -248,8 +254,7 @@ mod tests {
             operations.into_iter().filter(|name| *name != "watch").collect::<Vec<_>>()
         );
         // Readiness is asked for by a task of the server's own, at its own time.
-        let other =
-            ["explain_weights", "network_metrics", "node_metrics", "telemetry", "weights", "readiness"];
+        let other = ["telemetry", "readiness"];
         let asked = |name: &&str| !other.contains(name);
         let by_grpc: Vec<_> = reached(run_grpc, grpc_seeds()).into_iter().filter(asked).collect();
         assert_eq!(by_grpc, operations.into_iter().filter(asked).collect::<Vec<_>>());

@@ -1,8 +1,8 @@
 //! The table of all targets.
 
 use super::{
-    canonical, config_files, engine, frames, key_file, ledger, messages, node_wire, requests, segments,
-    values,
+    canonical, config_files, engine, frames, key_file, ledger, messages, node_wire, receipt, requests,
+    segments, values, weights,
 };
 
 /// A fuzz target.
@@ -35,10 +35,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ledger", run: ledger::run, seeds: ledger::seeds, changes: 1 },
     Target { name: "message", run: messages::run_message, seeds: messages::message_seeds, changes: 8 },
     Target { name: "node_wire", run: node_wire::run, seeds: node_wire::seeds, changes: 10 },
+    Target { name: "receipt", run: receipt::run, seeds: receipt::seeds, changes: 10 },
     Target { name: "record", run: messages::run_record, seeds: messages::record_seeds, changes: 8 },
     Target { name: "rest", run: requests::run_rest, seeds: requests::rest_seeds, changes: 2 },
     Target { name: "segments", run: segments::run, seeds: segments::seeds, changes: 1 },
     Target { name: "values", run: values::run, seeds: values::seeds, changes: 10 },
+    Target { name: "weights", run: weights::run, seeds: weights::seeds, changes: 20 },
 ];
 
 impl Target {

@@ -335,7 +335,8 @@ impl Node {
         &self.process.as_ref().expect("the node runs").rest
     }
 
-    fn address(&self, transport: Transport) -> Option<String> {
+    /// The address of the running process by which others join.
+    pub fn address(&self, transport: Transport) -> Option<String> {
         let is_wanted = |address: &&String| match transport {
             Transport::Quic => address.contains("/quic-v1"),
             Transport::Tcp => address.contains("/tcp/"),

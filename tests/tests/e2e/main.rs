@@ -14,4 +14,5 @@ mod reads;
 mod refusals;
 mod state_sync;
 mod store;
+mod two_reports;
 mod weights;
