@@ -3,20 +3,18 @@
 use std::net::SocketAddr;
 
 use aegis_types::{Canonical as _, Kind, Limits, proposal::Rule};
-use serde::{Deserialize, Serialize};
 
 use crate::example;
 use crate::section::{Section, SectionText};
 use crate::sections::{
     ConsensusSection, NodeSection, P2pSection, RpcSection, StoreSection, SyncMode, SyncSection,
-    TelemetrySection,
+    TelemetrySection, TorMode, TorSection,
 };
 
 macro_rules! config {
     ($($(#[doc = $about:literal])+ $field:ident: $section:ty,)+) => {
         /// The configuration of one node.
-        #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
         pub struct Config {
             $($(#[doc = $about])+ pub $field: $section,)+
         }
@@ -27,18 +25,18 @@ macro_rules! config {
 
             /// A key's value as TOML; nothing when there is no such key.
             pub fn get(&self, section: &str, key: &str) -> Option<toml::Value> {
-                match section {
-                    $(stringify!($field) => self.$field.get(key),)+
-                    _ => None,
-                }
+                $(if section == <$section as Section>::TEXT.name {
+                    return self.$field.get(key);
+                })+
+                None
             }
 
             /// Sets a key.
             pub(crate) fn set(&mut self, section: &str, key: &str, value: toml::Value) -> Result<(), String> {
-                match section {
-                    $(stringify!($field) => self.$field.set(key, value),)+
-                    _ => Err(format!("there is no section [{section}]")),
-                }
+                $(if section == <$section as Section>::TEXT.name {
+                    return self.$field.set(key, value);
+                })+
+                Err(format!("there is no section [{section}]"))
             }
         }
     };
@@ -49,6 +47,8 @@ config! {
     node: NodeSection,
     /// The network between nodes.
     p2p: P2pSection,
+    /// Tor.
+    tor: TorSection,
     /// The interface for clients.
     rpc: RpcSection,
     /// This node's part in agreement.
@@ -87,6 +87,7 @@ impl Config {
     pub(crate) fn unusable(&self) -> Vec<Unusable> {
         let mut found = Vec::new();
         self.check_names_and_addresses(&mut found);
+        self.check_tor(&mut found);
         self.check_rpc(&mut found);
         self.check_consensus(&mut found);
         self.check_store(&mut found);
@@ -116,6 +117,29 @@ impl Config {
                 );
                 found.push(Unusable { section: "p2p", key, reason });
             }
+        }
+    }
+
+    fn check_tor(&self, found: &mut Vec<Unusable>) {
+        let (section, tor) = ("p2p.tor", &self.tor);
+        if tor.mode == TorMode::Only {
+            let lists = [
+                ("listen", &self.p2p.listen),
+                ("external", &self.p2p.external),
+                ("bootstrap", &self.p2p.bootstrap),
+            ];
+            for (key, addresses) in lists {
+                if let Some(address) = addresses.iter().find(|address| !address.starts_with("/onion3/")) {
+                    let reason = format!(
+                        "`{address}` is no onion address, and with `p2p.tor.mode = \"only\"` nothing else is used; remove it"
+                    );
+                    found.push(Unusable { section: "p2p", key, reason });
+                }
+            }
+        }
+        if !tor.pluggable_transports.is_empty() && tor.bridges.is_empty() {
+            let reason = "transports serve bridges alone; name bridges in `p2p.tor.bridges`".to_owned();
+            found.push(Unusable { section, key: "pluggable_transports", reason });
         }
     }
 

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use crate::config::Config;
 use crate::error::ConfigError;
 use crate::section::{KeyText, SectionText};
-use crate::sections::SyncMode;
+use crate::sections::{SyncMode, TorMode};
 use crate::source::Source;
 use crate::spelling::nearest;
 
@@ -22,6 +22,8 @@ const COMMAND_LINE_VARIABLES: [&str; 5] =
 
 /// The key that an archive implies.
 const SYNC_MODE: &str = "sync.mode";
+/// The key that a node with nothing but Tor implies.
+const LISTEN: &str = "p2p.listen";
 
 /// Likeness (0 to 1) above which an unknown `AEGIS_` variable is taken for a misspelt key. Others are left alone: the
 /// prefix is not ours alone.
@@ -168,20 +170,39 @@ impl Effective {
         for (name, content) in lines.get_ref() {
             let at = |offset| Source::File { path: path.to_owned(), line: line_of(text, offset) };
             let section = find_section(name.get_ref(), || at(name.span().start))?;
-            let DeValue::Table(keys) = content.get_ref() else {
-                return Err(ConfigError::Value {
-                    key: section.name.to_owned(),
-                    at: at(name.span().start),
-                    reason: format!("this is a section; write its keys below a line `[{}]`", section.name),
-                });
-            };
-            let Some(toml::Value::Table(section_values)) = values.get_mut(section.name) else { continue };
-            for key_name in keys.keys() {
-                let source = at(key_name.span().start);
-                let key = find_key(section, key_name.get_ref(), || source.clone())?;
-                if let Some(value) = section_values.remove(key.name) {
-                    self.set(section, key, value, source)?;
-                }
+            let Some(values) = values.get_mut(section.name) else { continue };
+            self.lay_section(section, content.get_ref(), values, &at, at(name.span().start))?;
+        }
+        Ok(())
+    }
+
+    /// Lays the keys of a section and of the sections within it.
+    fn lay_section(
+        &mut self,
+        section: &'static SectionText,
+        content: &DeValue<'_>,
+        values: &mut toml::Value,
+        at: &impl Fn(usize) -> Source,
+        start: Source,
+    ) -> Result<(), ConfigError> {
+        let (DeValue::Table(keys), toml::Value::Table(values)) = (content, values) else {
+            return Err(ConfigError::Value {
+                key: section.name.to_owned(),
+                at: start,
+                reason: format!("this is a section; write its keys below a line `[{}]`", section.name),
+            });
+        };
+        for (key_name, content) in keys {
+            let source = at(key_name.span().start);
+            let path = format!("{}.{}", section.name, key_name.get_ref());
+            if let Some(inner) = Config::SECTIONS.iter().find(|section| section.name == path) {
+                let Some(values) = values.get_mut(key_name.get_ref().as_ref()) else { continue };
+                self.lay_section(inner, content.get_ref(), values, at, source)?;
+                continue;
+            }
+            let key = find_key(section, key_name.get_ref(), || source.clone())?;
+            if let Some(value) = values.remove(key.name) {
+                self.set(section, key, value, source)?;
             }
         }
         Ok(())
@@ -201,7 +222,7 @@ impl Effective {
 
     fn lay_flag(&mut self, flag: &FlagValue) -> Result<(), ConfigError> {
         let source = || Source::Flag { flag: flag.flag.clone() };
-        let (section, key) = flag.path.split_once('.').ok_or_else(|| ConfigError::Unknown {
+        let (section, key) = flag.path.rsplit_once('.').ok_or_else(|| ConfigError::Unknown {
             at: source(),
             what: "key",
             name: flag.path.clone(),
@@ -233,6 +254,11 @@ impl Effective {
         if self.config.store.archive && self.source(SYNC_MODE) == Source::Default {
             self.config.sync.mode = SyncMode::Blocks;
             self.sources.insert(SYNC_MODE.to_owned(), Source::Implied { by: "store.archive" });
+        }
+        // The addresses to listen on by default are none of Tor's. Addresses that somebody has set are refused instead.
+        if self.config.tor.mode == TorMode::Only && self.source(LISTEN) == Source::Default {
+            self.config.p2p.listen = Vec::new();
+            self.sources.insert(LISTEN.to_owned(), Source::Implied { by: "p2p.tor.mode" });
         }
     }
 
@@ -317,9 +343,9 @@ fn check_unknown_variable(variable: &str, source: Source) -> Result<(), ConfigEr
     }
     let section = Config::SECTIONS
         .iter()
-        .find(|section| variable.starts_with(&format!("AEGIS_{}_", section.name.to_uppercase())));
+        .rfind(|section| variable.starts_with(&format!("{}_", section.variable_prefix())));
     if let Some(section) = section {
-        let prefix = section.name.len() + "AEGIS__".len();
+        let prefix = section.variable_prefix().len() + 1;
         let key = variable.get(prefix..).unwrap_or_default().to_lowercase();
         refuse_agreed_parameter(&key, || source.clone())?;
     }

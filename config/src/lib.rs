@@ -36,6 +36,6 @@ pub use quantity::{ByteSize, OptionalPath, Period};
 pub use section::{KeyText, SectionText, Shape};
 pub use sections::{
     ConsensusSection, LogFormat, NodeSection, P2pSection, RpcSection, StoreSection, SyncMode, SyncSection,
-    TelemetrySection,
+    TelemetrySection, TorMode, TorSection,
 };
 pub use source::Source;

@@ -58,7 +58,7 @@ pub struct KeyText {
 /// The declared texts of one section.
 #[derive(Debug, Clone, Copy)]
 pub struct SectionText {
-    /// The name in brackets.
+    /// The name in brackets; a dot stands before the part that lies within another section.
     pub name: &'static str,
     /// What it is about, line by line.
     pub about: &'static [&'static str],
@@ -74,7 +74,12 @@ impl SectionText {
 
     /// The environment variable of one of its keys, such as `AEGIS_P2P_LISTEN`.
     pub fn variable(&self, key: &KeyText) -> String {
-        format!("AEGIS_{}_{}", self.name, key.name).to_uppercase()
+        format!("{}_{}", self.variable_prefix(), key.name).to_uppercase()
+    }
+
+    /// What the environment variables of its keys begin with, such as `AEGIS_P2P`.
+    pub(crate) fn variable_prefix(&self) -> String {
+        format!("AEGIS_{}", self.name).replace('.', "_").to_uppercase()
     }
 }
 
@@ -100,6 +105,7 @@ setting! {
     crate::quantity::OptionalPath => Text,
     crate::sections::LogFormat => Text,
     crate::sections::SyncMode => Text,
+    crate::sections::TorMode => Text,
     usize => Number,
     u32 => Number,
     bool => Switch,

@@ -7,6 +7,7 @@ mod rpc;
 mod store;
 mod sync;
 mod telemetry;
+mod tor;
 
 pub use consensus::ConsensusSection;
 pub use node::NodeSection;
@@ -15,3 +16,4 @@ pub use rpc::RpcSection;
 pub use store::StoreSection;
 pub use sync::{SyncMode, SyncSection};
 pub use telemetry::{LogFormat, TelemetrySection};
+pub use tor::{TorMode, TorSection};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aegis_config::{Config, ConfigError, Effective, Layers, LogFormat, Source, render};
+use aegis_config::{Config, ConfigError, Effective, Layers, LogFormat, Source, TorMode, render};
 
 fn file(text: &str) -> Result<Effective, ConfigError> {
     Layers::new().with_file(Path::new("config.toml"), text.to_owned()).resolve()
@@ -225,4 +225,33 @@ fn an_archive_syncs_by_blocks_and_refuses_to_be_told_otherwise() {
     );
     let other = Layers::new().resolve().expect("valid");
     assert_eq!(other.config.sync.mode, aegis_config::SyncMode::Snapshot);
+}
+
+#[test]
+fn a_section_within_a_section_is_read_from_file_environment_and_flag() {
+    let written = file("[p2p]\nconnections_inbound_max = 9\n\n[p2p.tor]\nmode = \"also\"\n").unwrap();
+    assert_eq!((written.config.p2p.connections_inbound_max, written.config.tor.mode), (9, TorMode::Also));
+    assert_eq!(written.source("p2p.tor.mode").to_string(), "config.toml:5");
+    let variable = environment("AEGIS_P2P_TOR_MODE", "also").unwrap();
+    assert_eq!(variable.config.tor.mode, TorMode::Also);
+    let flag = Layers::new().with_flag("--tor", "p2p.tor.mode", "also").resolve().unwrap();
+    assert_eq!(flag.config.tor.mode, TorMode::Also);
+    assert!(refusal("[p2p.tor]\nmod = \"also\"\n").contains("did you mean `p2p.tor.mode`?"));
+    assert!(refusal("[p2p]\ntor = \"also\"\n").contains("[p2p.tor]"));
+    let misspelt = environment("AEGIS_P2P_TOR_MODES", "also").unwrap_err().to_string();
+    assert!(misspelt.contains("AEGIS_P2P_TOR_MODE"), "{misspelt}");
+}
+
+#[test]
+fn a_node_with_nothing_but_tor_listens_nowhere_else_and_refuses_to_be_told_otherwise() {
+    let only = file("[p2p.tor]\nmode = \"only\"\n").unwrap();
+    assert_eq!(only.config.p2p.listen, Vec::<String>::new());
+    assert_eq!(only.source("p2p.listen"), Source::Implied { by: "p2p.tor.mode" });
+    for key in ["listen", "external", "bootstrap"] {
+        let text = format!("[p2p]\n{key} = [\"/ip4/192.0.2.1/tcp/7003\"]\n\n[p2p.tor]\nmode = \"only\"\n");
+        let reason = refusal(&text);
+        assert!(reason.contains(&format!("p2p.{key}")) && reason.contains("192.0.2.1"), "{reason}");
+    }
+    assert!(refusal("[p2p.tor]\nmode = \"always\"\n").contains("only"));
+    assert!(refusal("[p2p.tor]\npluggable_transports = [\"obfs4=/bin/x\"]\n").contains("p2p.tor.bridges"));
 }

@@ -6,6 +6,16 @@ pub const MESSAGE_BYTES: usize = 8 * 1024 * 1024;
 /// The timeout of a view doubles with each view that commits nothing, at most this often: 64 times the first.
 pub const TIMEOUT_DOUBLINGS: u32 = 6;
 
+/// The timeout of the first view is at least so many round trips to a quorum, as measured. A block takes two and a half: its
+/// batches to all, the proposal, two rounds of votes; the rest is for a batch that has to be fetched, for a leader that is
+/// farther away than the quorum, and for round trips that are longer than the median. Smaller: over links as slow as Tor's,
+/// living leaders are left; larger: a dead one costs more time there.
+pub const ROUND_TRIPS_PER_TIMEOUT: u64 = 8;
+
+/// The longest round trip that counts. Beyond it the network is as good as down, and whoever could stretch what is measured
+/// must not put off view changes for good.
+pub const ROUND_TRIP_MS_MAX: u64 = 10_000;
+
 /// Votes, proposals and view changes are sent again each time this fraction of the view timeout passes without a
 /// commit. Smaller: more traffic when a network is slow; larger: a lost message costs more time, up to a view change.
 pub const RESENDS_PER_TIMEOUT: u64 = 4;

@@ -143,6 +143,11 @@ impl Home {
         self.path.join("data")
     }
 
+    /// The folder of the Tor client: the key of the onion service, state and directory.
+    pub fn tor_path(&self) -> PathBuf {
+        self.path.join("tor")
+    }
+
     /// `rpc.url`
     pub fn rpc_url_path(&self) -> PathBuf {
         self.path.join("rpc.url")

@@ -1,7 +1,8 @@
 //! Which addresses of others are worth keeping.
 //!
 //! Addresses come from hostile peers. Kept are only those that our transports can dial, few per peer, and loopback ones
-//! only where the whole network is on loopback: elsewhere they would make nodes dial themselves.
+//! only where the whole network is on loopback: elsewhere they would make nodes dial themselves. A node with nothing but
+//! Tor keeps onion addresses alone, and one without Tor none of them.
 
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::config::NetworkConfig;
 use crate::peers::TransportKind;
+use crate::tor::TorMode;
 
 /// Addresses kept per peer. A node has a few interfaces times two transports; more would only be room for garbage.
 pub(crate) const ADDRESSES_PER_PEER: usize = 16;
@@ -17,25 +19,35 @@ pub(crate) const ADDRESSES_PER_PEER: usize = 16;
 /// Longest address kept, in bytes: a full DNS name and a peer id.
 const ADDRESS_BYTES_MAX: usize = 320;
 
-/// Where this node's network lives.
+/// Where a node's direct addresses are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
+enum Place {
     /// On this machine only.
     Loopback,
     /// Anywhere else.
     Open,
 }
 
+/// Where this node's network lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scope {
+    place: Place,
+    tor: TorMode,
+}
+
 impl Scope {
     /// A node that listens (or, when it does not, starts) on loopback only lives there.
     pub(crate) fn of(config: &NetworkConfig) -> Self {
-        let own = config.listen.iter().chain(&config.external);
+        let is_direct = |address: &&Multiaddr| transport_of(address) != TransportKind::Tor;
+        let own = config.listen.iter().chain(&config.external).filter(is_direct);
         let mut judged: Vec<_> = own.collect();
         if judged.is_empty() {
-            judged = config.bootstrap.iter().collect();
+            judged = config.bootstrap.iter().filter(is_direct).collect();
         }
         let is_loopback = |address: &&Multiaddr| ip_of(address).is_some_and(|ip| ip.is_loopback());
-        if !judged.is_empty() && judged.iter().all(is_loopback) { Self::Loopback } else { Self::Open }
+        let is_local = !judged.is_empty() && judged.iter().all(is_loopback);
+        let place = if is_local { Place::Loopback } else { Place::Open };
+        Self { place, tor: config.tor.mode }
     }
 
     /// The addresses of `peer` that are worth keeping, without `/p2p`, each once.
@@ -59,14 +71,19 @@ impl Scope {
     }
 
     fn is_sensible(self, address: &Multiaddr) -> bool {
-        if address.len() > ADDRESS_BYTES_MAX || transport_of(address) == TransportKind::Other {
+        if address.len() > ADDRESS_BYTES_MAX {
             return false;
+        }
+        match (transport_of(address), self.tor) {
+            (TransportKind::Tor, mode) => return mode != TorMode::Off,
+            (TransportKind::Other, _) | (_, TorMode::Only) => return false,
+            (TransportKind::Quic | TransportKind::Tcp, TorMode::Off | TorMode::Also) => {}
         }
         let has_port =
             address.iter().any(|part| matches!(part, Protocol::Tcp(port) | Protocol::Udp(port) if port != 0));
         let is_placed = match ip_of(address) {
             Some(ip) if ip.is_unspecified() || ip.is_multicast() => false,
-            Some(ip) if ip.is_loopback() => self == Self::Loopback,
+            Some(ip) if ip.is_loopback() => self.place == Place::Loopback,
             Some(_) | None => true,
         };
         has_port && is_placed
@@ -91,15 +108,31 @@ pub(crate) fn split_peer(address: &Multiaddr) -> (Multiaddr, Option<PeerId>) {
     }
 }
 
-/// How an address is dialled: exactly `/host/tcp/port` or `/host/udp/port/quic-v1`, anything else is foreign to us.
+/// How an address is dialled: exactly `/host/tcp/port`, `/host/udp/port/quic-v1` or `/onion3/service:port`, anything else is
+/// foreign to us.
 pub(crate) fn transport_of(address: &Multiaddr) -> TransportKind {
     let (bare, _) = split_peer(address);
     let parts: Vec<_> = bare.iter().collect();
     match parts.as_slice() {
         [host, Protocol::Tcp(_)] if is_host(host) => TransportKind::Tcp,
         [host, Protocol::Udp(_), Protocol::QuicV1] if is_host(host) => TransportKind::Quic,
+        [Protocol::Onion3(onion)] if onion.port() != 0 => TransportKind::Tor,
         _ => TransportKind::Other,
     }
+}
+
+/// How a connection travels, by the address of its remote end. Who has connected to us through Tor has no address, only a
+/// number that the transport gave.
+pub(crate) fn connection_kind(address: &Multiaddr) -> TransportKind {
+    match address.iter().next() {
+        Some(Protocol::Memory(_)) => TransportKind::Tor,
+        Some(_) | None => transport_of(address),
+    }
+}
+
+/// Whether an address leads to a node without Tor.
+pub(crate) fn is_direct(address: &Multiaddr) -> bool {
+    matches!(transport_of(address), TransportKind::Tcp | TransportKind::Quic)
 }
 
 fn is_host(part: &Protocol<'_>) -> bool {
@@ -119,6 +152,22 @@ mod tests {
         let mut config = NetworkConfig::new("test".parse().unwrap(), aegis_types::Hash::ZERO);
         config.listen = listen.iter().map(|text| address(text)).collect();
         config
+    }
+
+    fn open() -> Scope {
+        Scope { place: Place::Open, tor: TorMode::Off }
+    }
+
+    #[test]
+    fn each_mode_keeps_what_it_can_dial() {
+        let peer = PeerId::random();
+        let onion = address("/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:7003");
+        let direct = address("/ip4/10.0.0.1/tcp/9000");
+        let offered = [direct.clone(), onion.clone(), address("/dns/node.example/tcp/9000")];
+        let kept = |tor| Scope { place: Place::Open, tor }.sensible(&peer, &offered);
+        assert_eq!(kept(TorMode::Only), [onion.clone()]);
+        assert_eq!(kept(TorMode::Also), offered);
+        assert_eq!(kept(TorMode::Off), [direct, offered[2].clone()]);
     }
 
     #[test]
@@ -143,13 +192,13 @@ mod tests {
             address(&format!("/ip4/10.0.0.1/tcp/9000/p2p/{}", PeerId::random())),
             Multiaddr::empty(),
         ];
-        assert_eq!(Scope::Open.sensible(&peer, &offered), Vec::<Multiaddr>::new());
+        assert_eq!(open().sensible(&peer, &offered), Vec::<Multiaddr>::new());
     }
 
     #[test]
     fn a_peer_cannot_fill_the_table_with_addresses() {
         let offered: Vec<_> = (1..=200).map(|port| address(&format!("/ip4/10.0.0.1/tcp/{port}"))).collect();
-        assert_eq!(Scope::Open.sensible(&PeerId::random(), &offered).len(), ADDRESSES_PER_PEER);
+        assert_eq!(open().sensible(&PeerId::random(), &offered).len(), ADDRESSES_PER_PEER);
     }
 
     #[test]

@@ -15,21 +15,16 @@ use crate::error::P2pError;
 use crate::exchange::{self, RequestResponse};
 use crate::gossip::{self, Gossipsub, Topics};
 use crate::protocols::Protocols;
+use crate::tor::Pace;
 
 /// Records that the routing table's store would hold. It holds none: nobody's records are accepted.
 const KAD_RECORDS_MAX: usize = 1;
-
-/// A walk over a large network takes a few round trips per hop.
-const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Largest message of the routing protocol, in bytes: twenty peers with their addresses.
 const KAD_PACKET_BYTES_MAX: usize = 32 << 10;
 
 /// Queries go to this many nodes at once.
 const KAD_PARALLELISM: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not 0");
-
-/// A ping that takes longer counts as lost; two lost ones close the connection.
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Identify is repeated this often, for addresses that changed without a push.
 const IDENTIFY_INTERVAL: Duration = Duration::from_secs(300);
@@ -55,8 +50,8 @@ impl Behaviour {
         protocols: &Protocols,
         topics: &Topics,
     ) -> Result<Self, P2pError> {
-        let ping =
-            ping::Config::new().with_interval(config.discovery.ping_interval).with_timeout(PING_TIMEOUT);
+        let pace = Pace::of(config.tor.mode);
+        let ping = ping::Config::new().with_interval(config.discovery.ping_interval).with_timeout(pace.ping);
         let identify = identify::Config::new(protocols.identity(), keypair.public())
             .with_agent_version(config.agent.clone())
             .with_interval(IDENTIFY_INTERVAL)
@@ -67,7 +62,7 @@ impl Behaviour {
             blocked: libp2p_allow_block_list::Behaviour::default(),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
-            kad: kademlia(keypair, protocols)?,
+            kad: kademlia(keypair, protocols, pace)?,
             gossip: gossip::behaviour(protocols, topics)?,
             exchange: exchange::behaviour(protocols, &config.limits)?,
             streams: libp2p_stream::Behaviour::new(),
@@ -86,11 +81,15 @@ fn connection_limits(config: &NetworkConfig) -> ConnectionLimits {
 }
 
 /// A routing table that stores no records and takes in only what we add: peers that identify has shown to be of our chain.
-fn kademlia(keypair: &Keypair, protocols: &Protocols) -> Result<kad::Behaviour<MemoryStore>, P2pError> {
+fn kademlia(
+    keypair: &Keypair,
+    protocols: &Protocols,
+    pace: Pace,
+) -> Result<kad::Behaviour<MemoryStore>, P2pError> {
     let local = keypair.public().to_peer_id();
     let mut config = kad::Config::new(protocols.kademlia()?);
     config
-        .set_query_timeout(KAD_QUERY_TIMEOUT)
+        .set_query_timeout(pace.query)
         .set_parallelism(KAD_PARALLELISM)
         .set_max_packet_size(KAD_PACKET_BYTES_MAX)
         .set_kbucket_inserts(kad::BucketInserts::Manual)

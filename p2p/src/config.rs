@@ -12,6 +12,7 @@ use crate::error::P2pError;
 use crate::inbox::FRAME_OVERHEAD_BYTES;
 use crate::lane::Lane;
 use crate::link_delay::LinkDelays;
+use crate::tor::TorConfig;
 
 /// Longest agent text, in bytes: it goes into every identify message, which has 4 KiB in all.
 const AGENT_BYTES_MAX: usize = 128;
@@ -35,6 +36,8 @@ pub struct NetworkConfig {
     pub limits: NetworkLimits,
     /// How other nodes are found and kept.
     pub discovery: DiscoveryConfig,
+    /// Whether Tor is used, and how.
+    pub tor: TorConfig,
     /// For tests: how long what these nodes send is held back before it is read. Empty for every real node.
     pub link_delays: LinkDelays,
 }
@@ -51,6 +54,7 @@ impl NetworkConfig {
             agent: concat!("aegis/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: NetworkLimits::default(),
             discovery: DiscoveryConfig::default(),
+            tor: TorConfig::default(),
             link_delays: LinkDelays::new(),
         }
     }
@@ -64,6 +68,11 @@ impl NetworkConfig {
             let reason = format!("it has {} bytes; at most {AGENT_BYTES_MAX} are possible", self.agent.len());
             return Err(P2pError::Config { setting: "agent", reason });
         }
+        let lists = [("listen", &self.listen), ("external", &self.external), ("bootstrap", &self.bootstrap)];
+        for (setting, addresses) in lists {
+            self.tor.check_addresses(setting, addresses)?;
+        }
+        self.tor.check()?;
         self.limits.check()?;
         self.discovery.check()
     }

@@ -8,7 +8,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use crate::address::ADDRESSES_PER_PEER;
+use crate::address::{ADDRESSES_PER_PEER, is_direct};
 use crate::backoff::Backoff;
 use crate::ids::{NodeId, peer_id_of};
 use crate::lane::Lane;
@@ -16,6 +16,9 @@ use crate::lane::Lane;
 /// Of two nodes that learn of each other at one moment, the one with the larger id lets the other dial first for this
 /// long, so that one connection comes about and not two.
 const YIELD_DELAY: Duration = Duration::from_millis(400);
+
+/// A peer that is connected through Tor and has direct addresses is tried at these so often.
+const DETOUR_DELAY: Duration = Duration::from_secs(60);
 
 /// One direct peer.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) struct DirectPeer {
     found: Vec<Multiaddr>,
     backoff: Backoff,
     next_dial: Instant,
+    /// When its direct addresses are tried again while it is connected through Tor.
+    next_shortcut: Instant,
 }
 
 /// A dial that is due.
@@ -103,6 +108,7 @@ impl DirectPeers {
             found: Vec::new(),
             backoff: Backoff::new(self.retry, self.retry_max),
             next_dial: now + delay,
+            next_shortcut: now,
         };
         self.entries.insert(node, entry);
     }
@@ -127,6 +133,25 @@ impl DirectPeers {
             let mut addresses = entry.known.clone();
             addresses.extend(entry.found.iter().filter(|found| !entry.known.contains(found)).cloned());
             dials.push(DueDial { peer: entry.peer, addresses, is_repeated });
+        }
+        dials
+    }
+}
+
+impl DirectPeers {
+    /// The dials that are due to peers which are connected, but only through Tor, and have direct addresses.
+    pub(crate) fn due_shortcuts(
+        &mut self,
+        now: Instant,
+        is_detour: impl Fn(&PeerId) -> bool,
+    ) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let mut dials = Vec::new();
+        for entry in self.entries.values_mut().filter(|entry| entry.next_shortcut <= now) {
+            let addresses: Vec<_> = entry.known.iter().filter(|known| is_direct(known)).cloned().collect();
+            if !addresses.is_empty() && is_detour(&entry.peer) {
+                entry.next_shortcut = now + DETOUR_DELAY;
+                dials.push((entry.peer, addresses));
+            }
         }
         dials
     }

@@ -23,6 +23,18 @@ pub enum P2pError {
         /// What is wrong and which values are possible.
         reason: String,
     },
+    /// This program was built without Tor.
+    #[error(
+        "this program was built without Tor; build one that has it with `cargo build --release -p aegis-node --features \
+         tor`, or set `p2p.tor.mode` to \"off\""
+    )]
+    NoTor,
+    /// The Tor client could not be started.
+    #[error("Tor cannot be started: {reason}; its folder must be in a home that only this user can read")]
+    Tor {
+        /// What failed.
+        reason: String,
+    },
     /// The node's key was refused.
     #[error("the node's key cannot be used for the network: {reason}; make a new one with `aegis keys new`")]
     Key {

@@ -12,7 +12,7 @@
 //! | [`Reply::send`] | the answer to a request | as the request |
 //!
 //! # Who is connected
-//! A node's name is its ed25519 key, and every connection proves it (Noise over TCP, TLS in QUIC). A peer counts as
+//! A node's name is its ed25519 key, and every connection proves it (Noise over TCP and Tor, TLS in QUIC). A peer counts as
 //! connected once *identify* has shown that it belongs to our chain and genesis and speaks our version. All other protocol
 //! names carry the chain and the version too (see [`Protocols`]), so networks of different chains share no routing table
 //! and no gossip, even when they dial each other by mistake, and nodes of different versions do not take each other's
@@ -57,6 +57,7 @@ mod service;
 mod shared;
 mod start;
 mod token_bucket;
+mod tor;
 mod transport;
 
 pub use config::{DiscoveryConfig, NetworkConfig, NetworkLimits};
@@ -74,3 +75,4 @@ pub use peers::{Direction, PeerInfo, TransportKind};
 pub use protocols::Protocols;
 pub use reputation::Offence;
 pub use start::start;
+pub use tor::{TorConfig, TorMode, TorStatus};

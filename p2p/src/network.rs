@@ -19,6 +19,7 @@ use crate::peers::PeerInfo;
 use crate::reputation::Offence;
 use crate::service::{Command, Publication};
 use crate::shared::Shared;
+use crate::tor::TorStatus;
 
 /// A shutdown that takes longer is not waited for.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,6 +143,11 @@ impl Network {
     /// Whether a node is connected.
     pub fn is_connected(&self, node: &NodeId) -> bool {
         self.inner.shared.is_connected(node)
+    }
+
+    /// How the Tor client stands; nothing on a node without Tor.
+    pub fn tor_status(&self) -> Option<TorStatus> {
+        self.inner.shared.tor.get().map(|state| state.status())
     }
 
     /// What the panic said, if the network stopped because of one.

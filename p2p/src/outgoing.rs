@@ -21,9 +21,7 @@ use crate::incoming::WELCOME;
 use crate::lane::Lane;
 use crate::outbox::Outbox;
 use crate::shared::{Lanes, LanesGuard, Shared};
-
-/// Opening a stream takes two round trips; a peer that does not answer within this is as good as away.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::tor::Pace;
 
 /// First and longest delay before lanes are opened again. A peer that does not know us as a direct peer yet drops our
 /// streams; when it learns of us, its own stream to us makes us try at once.
@@ -47,6 +45,7 @@ pub(crate) struct Outgoing {
     pub(crate) shared: Arc<Shared>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) limits: NetworkLimits,
+    pub(crate) pace: Pace,
 }
 
 impl Outgoing {
@@ -58,7 +57,7 @@ impl Outgoing {
                 return;
             }
             let opened_at = Instant::now();
-            match timeout(OPEN_TIMEOUT, self.open()).await {
+            match timeout(self.pace.open, self.open()).await {
                 Ok(Ok(streams)) => {
                     let reason = self.carry(streams).await;
                     tracing::debug!(peer = %self.node.short(), %reason, "direct streams closed");

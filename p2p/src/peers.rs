@@ -8,7 +8,7 @@ use libp2p::core::ConnectedPoint;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
-use crate::address::{split_peer, transport_of};
+use crate::address::{connection_kind, split_peer};
 use crate::ids::NodeId;
 
 /// How a connection travels.
@@ -18,6 +18,8 @@ pub enum TransportKind {
     Quic,
     /// TCP with Noise and Yamux.
     Tcp,
+    /// Tor with Noise and Yamux.
+    Tor,
     /// Anything else.
     Other,
 }
@@ -27,6 +29,7 @@ impl fmt::Display for TransportKind {
         f.write_str(match self {
             Self::Quic => "quic",
             Self::Tcp => "tcp",
+            Self::Tor => "tor",
             Self::Other => "other",
         })
     }
@@ -57,7 +60,8 @@ pub struct PeerInfo {
     pub id: NodeId,
     /// The same as libp2p spells it.
     pub peer_id: String,
-    /// The remote ends of its connections, as seen from here, oldest first.
+    /// The remote ends of its connections, as seen from here, oldest first. `/memory/N` stands for somebody who connected
+    /// through Tor: where from is unknown.
     pub addresses: Vec<Multiaddr>,
     /// How it is connected.
     pub transport: TransportKind,
@@ -85,6 +89,12 @@ pub(crate) struct Connection {
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
     latency: Option<Duration>,
+}
+
+impl Connection {
+    fn is_tor(&self) -> bool {
+        connection_kind(&self.address) == TransportKind::Tor
+    }
 }
 
 #[derive(Debug)]
@@ -171,6 +181,17 @@ impl PeerTable {
         connections.into_iter().find(|c| c.direction == Direction::Outbound).map(|c| &c.address)
     }
 
+    /// The connections of a peer that go through Tor.
+    pub(crate) fn through_tor(&self, peer: &PeerId) -> Vec<ConnectionId> {
+        let connections = self.peers.get(peer).into_iter().flat_map(|peer| &peer.connections);
+        connections.filter(|(_, connection)| connection.is_tor()).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a peer is connected, and only through Tor.
+    pub(crate) fn is_only_through_tor(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.connections.values().all(Connection::is_tor))
+    }
+
     /// Peers that have not said who they are within `limit`.
     pub(crate) fn silent(&self, now: Instant, limit: Duration) -> Vec<PeerId> {
         let is_silent =
@@ -191,7 +212,7 @@ impl PeerTable {
                 id: identity.node,
                 peer_id: peer_id.to_string(),
                 addresses: peer.connections.values().map(|connection| connection.address.clone()).collect(),
-                transport: transport_of(&oldest.address),
+                transport: connection_kind(&oldest.address),
                 direction: oldest.direction,
                 latency: peer.connections.values().filter_map(|connection| connection.latency).min(),
                 agent: identity.agent.clone(),

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ids::NodeId;
 use crate::lane::Lane;
 use crate::outbox::Outbox;
+use crate::tor::TorState;
 
 /// The open outgoing lanes to one direct peer.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     listening: RwLock<Vec<Multiaddr>>,
     /// Bytes that were handed over to be sent.
     sent: AtomicU64,
+    /// How the Tor client stands; set once, before anything runs, if there is one.
+    pub(crate) tor: OnceLock<Arc<TorState>>,
     /// What the panic said, if the network stopped because of one.
     pub(crate) join_error: OnceLock<String>,
     /// Cancelled once nothing runs any more.

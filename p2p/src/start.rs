@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tor")]
+use aegis_types::Hash;
 use aegis_types::Keypair;
 use libp2p::Swarm;
 use libp2p::swarm;
@@ -23,7 +25,10 @@ use crate::network::{Inner, Network};
 use crate::protocols::Protocols;
 use crate::service::{Channels, Service};
 use crate::shared::Shared;
-use crate::transport;
+use crate::tor::Pace;
+#[cfg(feature = "tor")]
+use crate::tor::TorMode;
+use crate::transport::{self, Reach};
 
 /// Commands that may wait for the swarm's task: requests, verdicts, reports.
 const COMMANDS_MAX: usize = 1024;
@@ -44,25 +49,36 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(800);
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
+/// Tells the secret for restricted discovery from everything else that is derived from a node's key.
+#[cfg(feature = "tor")]
+const CLIENT_KEY_LABEL: &str = "aegis.tor.client-key.v1";
+
 /// Starts the network on the current tokio runtime. When it returns, all listen addresses are bound.
 ///
 /// # Errors
 /// `Listen` names an address that is taken; `Config` a setting that cannot work.
-pub async fn start(keypair: &Keypair, config: NetworkConfig) -> Result<(Network, EventReceiver), P2pError> {
+///
+/// With Tor the onion address is known then, and the way into the Tor network under way; see [`Network::tor_status`].
+pub async fn start(
+    keypair: &Keypair,
+    mut config: NetworkConfig,
+) -> Result<(Network, EventReceiver), P2pError> {
     config.check()?;
+    config.limits.request_timeout = config.limits.request_timeout.max(Pace::of(config.tor.mode).request);
+    let shared = Arc::new(Shared::default());
+    let reach = reach(keypair, &mut config, &shared).await?;
     let identity = identity_of(keypair)?;
     let protocols = Protocols::new(&config.chain, &config.genesis);
     let topics = Topics::new(&protocols);
     let connections = Connections::default();
     let behaviour = Behaviour::new(&identity, &config, &protocols, &topics)?;
     let swarm = Swarm::new(
-        transport::build(&identity, config.link_delays.clone())?,
+        transport::build(&identity, reach, config.link_delays.clone())?,
         behaviour,
         identity.public().to_peer_id(),
         connections.swarm_config(),
     );
 
-    let shared = Arc::new(Shared::default());
     let inbox = Arc::new(Inbox::new(&config.limits));
     let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
     let (publications, publication_receiver) = mpsc::channel(PUBLICATIONS_MAX);
@@ -89,6 +105,26 @@ pub async fn start(keypair: &Keypair, config: NetworkConfig) -> Result<(Network,
     let receiver = EventReceiver::new(Arc::clone(&inbox));
     tokio::spawn(supervise(service.run(), connections, inbox, shared));
     Ok((Network::new(inner), receiver))
+}
+
+/// The transports that the mode allows. A Tor client is started for it, and its address is one to listen on.
+#[cfg(feature = "tor")]
+async fn reach(keypair: &Keypair, config: &mut NetworkConfig, shared: &Shared) -> Result<Reach, P2pError> {
+    if !config.tor.is_used() {
+        return Ok(Reach::Direct);
+    }
+    let secret = Hash::of(CLIENT_KEY_LABEL, keypair.seed().as_ref());
+    let (tor, state) = crate::tor::start(&config.tor, *secret.as_bytes()).await?;
+    config.listen.push(tor.address().clone());
+    // Nobody has set it before: the network is only being made.
+    let _ = shared.tor.set(state);
+    Ok(if config.tor.mode == TorMode::Only { Reach::Only(tor) } else { Reach::Also(tor) })
+}
+
+/// The transports that the mode allows: a mode with Tor was refused when the configuration was checked.
+#[cfg(not(feature = "tor"))]
+async fn reach(_: &Keypair, config: &mut NetworkConfig, _: &Shared) -> Result<Reach, P2pError> {
+    if config.tor.is_used() { Err(P2pError::NoTor) } else { Ok(Reach::Direct) }
 }
 
 /// Runs the service to its end, however it ends, and only then says that the network has stopped.

@@ -1,6 +1,7 @@
-//! How bytes reach another node: QUIC, or TCP with Noise and Yamux. Both prove the remote's key.
+//! How bytes reach another node: QUIC, or TCP or Tor with Noise and Yamux. All prove the remote's key.
 //!
-//! Everything behind [`build`] is one boxed transport, so a further one only needs to be added here.
+//! Everything behind [`build`] is one boxed transport, so a further one only needs to be added here. Where nothing but Tor may
+//! be used, no other transport is made, and no resolver: what is no onion address cannot be dialled then.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
@@ -15,19 +16,47 @@ use libp2p::{Multiaddr, PeerId, dns, noise, quic, tcp, yamux};
 use crate::address::ip_of;
 use crate::error::P2pError;
 use crate::link_delay::{self, DelayedMuxer, LinkDelays};
+#[cfg(feature = "tor")]
+use crate::tor::TorTransport;
 
 /// A handshake over a slow link takes a few round trips; one that takes longer only occupies a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same through Tor, with what comes before it: the directory at the first start, a descriptor, circuits, tries. A dial
+/// that waits costs nothing but a slot among the pending ones.
+#[cfg(feature = "tor")]
+const TOR_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Streams that one TCP connection may carry at once. Two lanes, gossip, a few queries and requests need far fewer.
 const STREAMS_MAX: usize = 256;
 
+/// One transport for everything.
+type Whole = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// Which transports a node has.
+pub(crate) enum Reach {
+    /// TCP and QUIC.
+    Direct,
+    /// TCP and QUIC, and Tor besides.
+    #[cfg(feature = "tor")]
+    Also(TorTransport),
+    /// Nothing but Tor.
+    #[cfg(feature = "tor")]
+    Only(TorTransport),
+}
+
 /// All transports as one, with names resolved, and with links that are slow on purpose.
-pub(crate) fn build(
-    keypair: &Keypair,
-    delays: LinkDelays,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
-    let transport = resolving(keypair)?;
+pub(crate) fn build(keypair: &Keypair, reach: Reach, delays: LinkDelays) -> Result<Whole, P2pError> {
+    let transport = match reach {
+        Reach::Direct => resolving(keypair)?,
+        #[cfg(feature = "tor")]
+        Reach::Also(tor) => {
+            let either = onion(keypair, tor)?.or_transport(resolving(keypair)?);
+            either.map(|either, _| either.into_inner()).boxed()
+        }
+        #[cfg(feature = "tor")]
+        Reach::Only(tor) => onion(keypair, tor)?,
+    };
     if delays.is_empty() {
         return Ok(transport);
     }
@@ -38,7 +67,28 @@ pub(crate) fn build(
     Ok(transport.map(delay).boxed())
 }
 
-fn resolving(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
+#[cfg(feature = "tor")]
+fn onion(keypair: &Keypair, tor: TorTransport) -> Result<Whole, P2pError> {
+    Ok(tor
+        .upgrade(Version::V1Lazy)
+        .authenticate(security(keypair)?)
+        .multiplex(multiplexing())
+        .timeout(TOR_HANDSHAKE_TIMEOUT)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
+        .boxed())
+}
+
+fn security(keypair: &Keypair) -> Result<noise::Config, P2pError> {
+    noise::Config::new(keypair).map_err(|error| P2pError::Transport { reason: error.to_string() })
+}
+
+fn multiplexing() -> yamux::Config {
+    let mut multiplexing = yamux::Config::default();
+    multiplexing.set_max_num_streams(STREAMS_MAX);
+    multiplexing
+}
+
+fn resolving(keypair: &Keypair) -> Result<Whole, P2pError> {
     match dns::tokio::Transport::system(numeric(keypair)?) {
         Ok(resolving) => Ok(resolving.boxed()),
         Err(error) => {
@@ -49,15 +99,11 @@ fn resolving(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pEr
 }
 
 /// The transports for numeric addresses.
-fn numeric(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, P2pError> {
-    let security =
-        noise::Config::new(keypair).map_err(|error| P2pError::Transport { reason: error.to_string() })?;
-    let mut multiplexing = yamux::Config::default();
-    multiplexing.set_max_num_streams(STREAMS_MAX);
+fn numeric(keypair: &Keypair) -> Result<Whole, P2pError> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
         .upgrade(Version::V1Lazy)
-        .authenticate(security)
-        .multiplex(multiplexing)
+        .authenticate(security(keypair)?)
+        .multiplex(multiplexing())
         .timeout(HANDSHAKE_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let quic = quic::tokio::Transport::new(quic::Config::new(keypair))

@@ -44,7 +44,7 @@ pub use proposal::{
     CastVote, HistoryEntry, Outcome, ProposalDetail, ProposalFilter, ProposalState, ProposalSummary, Tally,
 };
 pub use report_body::{MetricsEvidenceJson, MetricsReportJson, SampledVotesJson};
-pub use status::{Mempool, Role, SnapshotPhase, SnapshotProgress, Status, Syncing};
+pub use status::{Mempool, Role, SnapshotPhase, SnapshotProgress, Status, Syncing, TorState};
 pub use submit::{Payload, Submission, SubmissionState, Submit, SubmitJson, VoteRequest, Wait};
 pub use validators::{PendingValidator, ValidatorInfo, Validators};
 pub use watch::{BlockEvent, Change, KvEvent, ProposalEvent, Topic, WatchEvent, WatchRequest};

@@ -3,12 +3,20 @@
 //! The timer of a view runs while there is work: an open height, or a held batch that is not ordered; without any it also
 //! runs from the moment that an idle block is overdue. It starts anew with each commit and doubles with each view that
 //! commits nothing. The timer of a view change starts when a quorum of ViewChanges is there, not before: a validator that
-//! is alone with its wish waits, and goes on following commits.
+//! alone with its wish waits, and goes on following commits.
+//!
+//! The first timeout is the agreed one, or longer where a quorum is farther away than that allows for
+//! ([`Engine::set_round_trip`]). Timers decide only when a validator wishes to leave a view, never what it may vote for, so
+//! that validators may differ in them and measurements may be wrong or lies: safety does not depend on them, and liveness on
+//! nothing but that they grow while nothing is committed.
 
 use aegis_types::{Parameter, View};
 
 use super::Engine;
-use crate::limits::{BATCH_PATIENCE_TIMEOUTS, RESENDS_PER_TIMEOUT, TIMEOUT_DOUBLINGS};
+use crate::limits::{
+    BATCH_PATIENCE_TIMEOUTS, RESENDS_PER_TIMEOUT, ROUND_TRIP_MS_MAX, ROUND_TRIPS_PER_TIMEOUT,
+    TIMEOUT_DOUBLINGS,
+};
 use crate::message::{Message, PrePrepare, Status};
 use crate::output::Output;
 
@@ -25,6 +33,8 @@ pub(super) struct Timing {
     /// Since when a quorum of ViewChanges for the target or above has been there.
     quorum_since_ms: Option<u64>,
     last_resend_ms: u64,
+    /// The measured round trip to a quorum, 0 while none is known.
+    round_trip_ms: u64,
 }
 
 impl Timing {
@@ -33,7 +43,7 @@ impl Timing {
     }
 
     pub(super) fn enter_epoch(&mut self, now_ms: u64) {
-        *self = Self::starting_at(now_ms);
+        *self = Self { round_trip_ms: self.round_trip_ms, ..Self::starting_at(now_ms) };
     }
 
     pub(super) fn enter_view(&mut self, now_ms: u64) {
@@ -45,7 +55,14 @@ impl Timing {
 
 impl Engine {
     fn base_timeout_ms(&self) -> u64 {
-        self.epoch.parameters.get(Parameter::ViewTimeoutMs)
+        let agreed = self.epoch.parameters.get(Parameter::ViewTimeoutMs);
+        agreed.max(self.timing.round_trip_ms.saturating_mul(ROUND_TRIPS_PER_TIMEOUT))
+    }
+
+    /// Sets the time in which this validator reaches a quorum and hears back, in milliseconds, as the caller has measured it
+    /// lately; nothing when it cannot tell. Above [`ROUND_TRIP_MS_MAX`] it counts as that.
+    pub fn set_round_trip(&mut self, round_trip_ms: Option<u64>) {
+        self.timing.round_trip_ms = round_trip_ms.unwrap_or(0).min(ROUND_TRIP_MS_MAX);
     }
 
     fn timeout_ms(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Rules 5 to 7: leaving a view, joining others, entering the next; and the timer.
 
-use aegis_consensus::limits::TIMEOUT_DOUBLINGS;
+use aegis_consensus::limits::{ROUND_TRIP_MS_MAX, ROUND_TRIPS_PER_TIMEOUT, TIMEOUT_DOUBLINGS};
 use aegis_consensus::{Engine, Event, Message, NewView, Output, PreparedBlock, Record, Status, ViewChange};
 use aegis_types::{BlockKind, Epoch, Header, Height, Signature, View, VoteKind};
 
@@ -54,6 +54,31 @@ fn without_work_the_view_is_left_when_the_idle_block_is_overdue() {
     let mut subject = Subject::follower(&net);
     assert_eq!(view_changes(&subject.run_until(IDLE_MS + TIMEOUT_MS - 1)), []);
     assert_eq!(view_changes(&subject.run_until(IDLE_MS + TIMEOUT_MS)).len(), 1);
+}
+
+#[test]
+fn a_quorum_that_is_far_away_is_given_more_time() {
+    let net = Net::equal(4);
+    let mut subject = Subject::follower(&net);
+    let round_trip = TIMEOUT_MS;
+    subject.engine.set_round_trip(Some(round_trip));
+    let patience = round_trip * ROUND_TRIPS_PER_TIMEOUT;
+    assert_eq!(view_changes(&subject.run_until(IDLE_MS + patience - 1)), []);
+    assert_eq!(view_changes(&subject.run_until(IDLE_MS + patience)).len(), 1);
+}
+
+#[test]
+fn a_near_quorum_does_not_shorten_the_agreed_timeout_and_a_false_distance_is_bounded() {
+    let net = Net::equal(4);
+    let mut near = Subject::follower(&net);
+    near.engine.set_round_trip(Some(1));
+    assert_eq!(view_changes(&near.run_until(IDLE_MS + TIMEOUT_MS - 1)), []);
+    assert_eq!(view_changes(&near.run_until(IDLE_MS + TIMEOUT_MS)).len(), 1);
+
+    let mut far = Subject::follower(&net);
+    far.engine.set_round_trip(Some(u64::MAX));
+    let longest = ROUND_TRIP_MS_MAX * ROUND_TRIPS_PER_TIMEOUT;
+    assert_eq!(view_changes(&far.run_until(IDLE_MS + longest)).len(), 1);
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub struct Run {
     /// Address for other nodes, instead of those in the configuration; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
+    /// Reach other nodes through Tor: besides direct addresses, or nothing but Tor
+    #[arg(long, value_name = "off|also|only")]
+    tor: Option<String>,
     /// Address for clients
     #[arg(long, value_name = "ADDRESS:PORT")]
     rpc_listen: Option<SocketAddr>,
@@ -124,6 +127,9 @@ impl Run {
         }
         if !self.listen.is_empty() {
             layers = layers.with_flag("--listen", "p2p.listen", self.listen.join(","));
+        }
+        if let Some(mode) = &self.tor {
+            layers = layers.with_flag("--tor", "p2p.tor.mode", mode);
         }
         if let Some(listen) = self.rpc_listen {
             layers = layers.with_flag("--rpc-listen", "rpc.listen", listen.to_string());

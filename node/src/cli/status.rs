@@ -1,7 +1,7 @@
 //! `aegis status`
 
 use aegis_config::ByteSize;
-use aegis_rpc::api::{Role, SnapshotProgress, Status};
+use aegis_rpc::api::{Role, SnapshotProgress, Status, TorState};
 use clap::Args;
 
 use super::session::Session;
@@ -101,6 +101,9 @@ fn text(status: &Status) -> String {
     for address in &status.listen_addresses {
         fields = fields.field("p2p", address);
     }
+    if let Some(tor) = &status.tor {
+        fields = tor_fields(fields, tor);
+    }
     fields
         .field("rest", &status.rest_endpoint)
         .field("grpc", &status.grpc_endpoint)
@@ -111,6 +114,18 @@ fn text(status: &Status) -> String {
         .field("store", store)
         .field("uptime", length(status.uptime_ms))
         .render()
+}
+
+fn tor_fields(fields: Fields, tor: &TorState) -> Fields {
+    let way = match &tor.blocked {
+        Some(reason) => format!("stuck at {} %: {reason}", tor.percent),
+        None => format!("{} %: {}", tor.percent, tor.phase),
+    };
+    let found = if tor.reachable { "can be found by peers" } else { "not published yet" };
+    fields
+        .field("tor", format!("{}; {way}", tor.mode))
+        .field("onion service", format!("{found}; {} connections through Tor", tor.circuits))
+        .field("tor client key", &tor.client_key)
 }
 
 /// A size in whole KiB or MiB, whichever is shorter to read.

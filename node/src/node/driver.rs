@@ -42,6 +42,8 @@ const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 const MILESTONE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the published status is refreshed while nothing changes but votes.
 const STATUS_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the engine is told how far a quorum is away. It is a median over minutes.
+const ROUND_TRIP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the driver is told by the rest of the node.
 #[derive(Debug)]
@@ -169,6 +171,7 @@ impl Driver {
     /// When the journal fails, or the certified state differs from this node's: the node must stop.
     pub fn run(mut self, runtime: &Handle) -> anyhow::Result<()> {
         let mut published = Instant::now();
+        let mut measured = Instant::now();
         let mut noted = (Instant::now(), self.journal.confirmed());
         self.resume()?;
         loop {
@@ -199,6 +202,10 @@ impl Driver {
             {
                 self.ports.status.send_replace(self.engine.status());
                 published = Instant::now();
+            }
+            if measured.elapsed() >= ROUND_TRIP_INTERVAL {
+                self.engine.set_round_trip(self.observation.round_trip_us().map(|us| us.div_ceil(1_000)));
+                measured = Instant::now();
             }
             self.carry_out(turn)?;
             self.checkpoint_if_due()?;

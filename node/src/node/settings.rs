@@ -1,7 +1,9 @@
 //! What the configuration means to the parts of a node.
 
-use aegis_config::{Config, Period};
-use aegis_p2p::{LinkDelays, Multiaddr, NetworkConfig, NetworkLimits};
+use std::path::Path;
+
+use aegis_config::{Config, Period, TorSection};
+use aegis_p2p::{LinkDelays, Multiaddr, NetworkConfig, NetworkLimits, TorConfig, TorMode};
 use aegis_rpc::{RpcConfig, RpcLimits, TlsFiles, Token};
 use aegis_types::Genesis;
 use anyhow::{Context as _, bail};
@@ -10,13 +12,16 @@ use tracing::warn;
 use super::logging;
 use crate::home::Home;
 
+/// Largest file with a Tor network that is read: some thousand relays.
+const TOR_NETWORK_BYTES_MAX: u64 = 1 << 20;
+
 /// Looks for what only the parts themselves can tell to be unusable, without starting anything.
 ///
 /// # Errors
 /// The first mistake that is found.
 pub fn check(config: &Config, home: &Home, genesis: &Genesis, token: String) -> anyhow::Result<()> {
     logging::filter(&config.telemetry)?;
-    network_config(config, genesis)?.check()?;
+    network_config(config, genesis, home)?.check()?;
     rpc_config(config, home, token)?;
     Ok(())
 }
@@ -24,8 +29,8 @@ pub fn check(config: &Config, home: &Home, genesis: &Genesis, token: String) -> 
 /// How the network is to be run.
 ///
 /// # Errors
-/// When an address cannot be read.
-pub fn network_config(config: &Config, genesis: &Genesis) -> anyhow::Result<NetworkConfig> {
+/// When an address or a file that is named cannot be read.
+pub fn network_config(config: &Config, genesis: &Genesis, home: &Home) -> anyhow::Result<NetworkConfig> {
     let p2p = &config.p2p;
     Ok(NetworkConfig {
         listen: addresses("p2p.listen", &p2p.listen)?,
@@ -38,8 +43,36 @@ pub fn network_config(config: &Config, genesis: &Genesis) -> anyhow::Result<Netw
             ..NetworkLimits::default()
         },
         link_delays: link_delays(&p2p.test_link_delays)?,
+        tor: tor_config(&config.tor, home)?,
         ..NetworkConfig::new(genesis.chain.clone(), genesis.hash())
     })
+}
+
+fn tor_config(tor: &TorSection, home: &Home) -> anyhow::Result<TorConfig> {
+    Ok(TorConfig {
+        mode: match tor.mode {
+            aegis_config::TorMode::Off => TorMode::Off,
+            aegis_config::TorMode::Also => TorMode::Also,
+            aegis_config::TorMode::Only => TorMode::Only,
+        },
+        folder: home.tor_path(),
+        bridges: tor.bridges.clone(),
+        pluggable_transports: tor.pluggable_transports.clone(),
+        authorized_clients: tor.authorized_clients.clone(),
+        network: tor.network.within(home.path()).map(|path| tor_network(&path)).transpose()?,
+    })
+}
+
+fn tor_network(path: &Path) -> anyhow::Result<String> {
+    let about = || format!("p2p.tor.network: {}", path.display());
+    let actual = std::fs::metadata(path).with_context(about)?.len();
+    if actual > TOR_NETWORK_BYTES_MAX {
+        bail!(
+            "{} has {actual} bytes; a Tor network is described in at most {TOR_NETWORK_BYTES_MAX}",
+            about()
+        );
+    }
+    std::fs::read_to_string(path).with_context(about)
 }
 
 fn link_delays(texts: &[String]) -> anyhow::Result<LinkDelays> {

@@ -30,6 +30,12 @@ pub struct Telemetry {
     pub read_only: Gauge,
     /// Connected peers.
     pub peers: Gauge,
+    /// How far the Tor client is on its way into the network, 0 to 1.
+    pub tor_bootstrap_ratio: Gauge<f64, AtomicU64>,
+    /// 1 while peers can find the onion service.
+    pub tor_reachable: Gauge,
+    /// Connections to peers through Tor.
+    pub tor_circuits: Gauge,
     /// Proposals that wait for agreement at this node.
     pub proposals_pending: Gauge,
     /// Batches that are held and not executed.
@@ -92,6 +98,9 @@ impl Telemetry {
             weight: gauge(&mut registry, "weight", "Own voting weight, 0 for an observer"),
             read_only: gauge(&mut registry, "read_only", "1 while the disk keeps the node from taking part"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
+            tor_bootstrap_ratio: Gauge::default(),
+            tor_reachable: gauge(&mut registry, "tor_reachable", "1 while peers can find the onion service"),
+            tor_circuits: gauge(&mut registry, "tor_circuits", "Connections to peers through Tor"),
             proposals_pending: gauge(
                 &mut registry,
                 "proposals_pending",
@@ -140,6 +149,12 @@ impl Telemetry {
             start_time_seconds: Gauge::default(),
             registry: Mutex::new(Registry::default()),
         };
+        registry.register_with_unit(
+            "tor_bootstrap",
+            "How far the Tor client is on its way into the network, 0 to 1",
+            Unit::Ratios,
+            telemetry.tor_bootstrap_ratio.clone(),
+        );
         registry.register_with_unit(
             "start_time",
             "Start of the node since the Unix epoch",

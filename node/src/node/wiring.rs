@@ -65,7 +65,8 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     info!(node = %node_key.validator_id(), chain = %genesis.chain, genesis = %genesis.hash(), "starting");
 
     let recovered = recover_home(&home, &genesis, &node_key, &config, clock).await?;
-    let (network, network_events) = aegis_p2p::start(&node_key, network_config(&config, &genesis)?).await?;
+    let (network, network_events) =
+        aegis_p2p::start(&node_key, network_config(&config, &genesis, &home)?).await?;
 
     let (panics, panicked) = mpsc::channel(1);
     report_panics(panics);

@@ -1,20 +1,19 @@
 //! Connections that come and go, and who is at their other end.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionError, ConnectionId, DialError};
 use libp2p::{PeerId, identify, ping};
 
 use super::state::Service;
+use crate::address::is_direct;
 use crate::error::chain_of;
 use crate::event::NetworkEvent;
 use crate::ids::node_id_of;
 use crate::peers::Identity;
 use crate::reputation::{Consequence, Offence};
-
-/// A peer that has not said who it is within this is disconnected.
-const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::tor::Pace;
 
 /// Nodes of other chains that are remembered. Beyond it they are only disconnected.
 const FOREIGN_MAX: usize = 1024;
@@ -24,6 +23,12 @@ impl Service {
         tracing::debug!(%peer, address = %endpoint.get_remote_address(), "connection opened");
         self.bootstrap.on_connected(id, peer);
         let open = self.peers.open(peer, id, endpoint);
+        if is_direct(endpoint.get_remote_address()) {
+            // Once there is a direct way, consensus does not go the long one.
+            for detour in self.peers.through_tor(&peer) {
+                self.swarm.close_connection(detour);
+            }
+        }
         // Direct peers are exempt from the swarm's own limits. The oldest connection goes: after a restart it is the dead one.
         if open > self.config.limits.connections_per_peer as usize {
             let oldest = self.peers.get(&peer).and_then(|peer| peer.connections.keys().next().copied());
@@ -116,7 +121,7 @@ impl Service {
         self.swarm.behaviour_mut().gossip.set_application_score(&peer, score);
         let is_first = self.shared.connected() == 0;
         self.shared.set_connected(node);
-        tracing::debug!(peer = %node.short(), %peer, %agent, "peer connected");
+        tracing::debug!(peer = %node.short(), %peer, %agent, said = ?info.listen_addrs, "peer connected");
         self.inbox.push_connection(NetworkEvent::PeerConnected { peer: node });
         if is_first {
             self.next_walk = Instant::now();
@@ -187,7 +192,7 @@ impl Service {
     }
 
     pub(super) fn drop_silent_peers(&mut self, now: Instant) {
-        for peer in self.peers.silent(now, IDENTIFY_TIMEOUT) {
+        for peer in self.peers.silent(now, Pace::of(self.config.tor.mode).identify) {
             tracing::debug!(%peer, "a peer did not identify itself in time");
             // It may have gone by itself meanwhile.
             let _ = self.swarm.disconnect_peer_id(peer);

@@ -10,6 +10,7 @@ use super::state::Service;
 use crate::bootstrap::Demand;
 use crate::direct::DueDial;
 use crate::ids::node_id_of;
+use crate::tor::TorMode;
 
 /// Lookups of direct peers at once. Each asks a few nodes; a hundred missing validators are looked up in turns.
 const LOOKUPS_MAX: usize = 8;
@@ -30,6 +31,21 @@ impl Service {
         let peers = &self.peers;
         for dial in self.direct.due(now, |peer| peers.is_connected(peer)) {
             self.dial_direct(dial);
+        }
+        if self.config.tor.mode == TorMode::Also {
+            self.dial_shortcuts(now);
+        }
+    }
+
+    /// Looks for a direct way to validators that are reached through Tor alone.
+    fn dial_shortcuts(&mut self, now: Instant) {
+        let peers = &self.peers;
+        for (peer, addresses) in self.direct.due_shortcuts(now, |peer| peers.is_only_through_tor(peer)) {
+            let dial =
+                DialOpts::peer_id(peer).condition(PeerCondition::NotDialing).addresses(addresses).build();
+            if let Err(error) = self.swarm.dial(dial) {
+                tracing::debug!(%peer, %error, "a direct way to a peer cannot be tried now");
+            }
         }
     }
 
@@ -95,6 +111,7 @@ impl Service {
     fn on_found(&mut self, found: &[kad::PeerInfo]) {
         let now = Instant::now();
         for info in found {
+            tracing::debug!(peer = %info.peer_id, addresses = ?info.addrs, "a peer was found by hearsay");
             let addresses = self.scope.sensible(&info.peer_id, &info.addrs);
             let direct = node_id_of(&info.peer_id).and_then(|node| self.direct.get_mut(&node));
             if let Some(direct) = direct

@@ -14,6 +14,7 @@ use crate::incoming::{ReadEnd, read_frames};
 use crate::lane::Lane;
 use crate::outgoing::Outgoing;
 use crate::reputation::Offence;
+use crate::tor::Pace;
 
 /// How a task ended.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ impl Service {
             shared: Arc::clone(&self.shared),
             inbox: Arc::clone(&self.inbox),
             limits: self.config.limits.clone(),
+            pace: Pace::of(self.config.tor.mode),
         };
         let writer = self.tasks.spawn(async move {
             outgoing.run().await;

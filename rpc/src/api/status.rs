@@ -107,6 +107,31 @@ pub struct Status {
     /// Why old blocks are kept although they are to be deleted; absent when none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpruned: Option<String>,
+    /// Where the Tor client stands; absent on a node that does not use Tor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tor: Option<TorState>,
+}
+
+/// Where the Tor client of a node stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TorState {
+    /// `also` or `only`.
+    pub mode: String,
+    /// The address of the node's onion service, as a multiaddress.
+    pub onion_address: String,
+    /// How far the client is on its way into the Tor network, 0 to 100.
+    pub percent: u32,
+    /// What it does on that way, in words.
+    pub phase: String,
+    /// Why it does not get further; absent when nothing is known to be in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+    /// Whether peers can find the onion service.
+    pub reachable: bool,
+    /// Connections to peers through Tor, each on a circuit of its own.
+    pub circuits: u32,
+    /// What other nodes list in `p2p.tor.authorized_clients` to let this one find them.
+    pub client_key: String,
 }
 
 /// How far a node is behind.

@@ -85,6 +85,16 @@ impl From<Status> for proto::Status {
             read_only: status.read_only,
             silent: status.silent,
             unpruned: status.unpruned,
+            tor: status.tor.map(|tor| proto::TorState {
+                mode: tor.mode,
+                onion_address: tor.onion_address,
+                percent: tor.percent,
+                phase: tor.phase,
+                blocked: tor.blocked,
+                reachable: tor.reachable,
+                circuits: tor.circuits,
+                client_key: tor.client_key,
+            }),
         }
     }
 }

@@ -164,6 +164,16 @@ pub fn status() -> Status {
         read_only: None,
         silent: Some("its votes were lost".to_owned()),
         unpruned: Some("no snapshot".to_owned()),
+        tor: Some(aegis_rpc::api::TorState {
+            mode: "also".into(),
+            onion_address: "/onion3/abc:7003".into(),
+            percent: 60,
+            phase: "fetching".into(),
+            blocked: Some("offline".into()),
+            reachable: true,
+            circuits: 2,
+            client_key: "descriptor:x25519:abc".into(),
+        }),
     }
 }
 

@@ -315,6 +315,16 @@ fn status_message() -> proto::Status {
         read_only: None,
         silent: Some("its votes were lost".into()),
         unpruned: Some("no snapshot".into()),
+        tor: Some(proto::TorState {
+            mode: "also".into(),
+            onion_address: "/onion3/abc:7003".into(),
+            percent: 60,
+            phase: "fetching".into(),
+            blocked: Some("offline".into()),
+            reachable: true,
+            circuits: 2,
+            client_key: "descriptor:x25519:abc".into(),
+        }),
     }
 }
 

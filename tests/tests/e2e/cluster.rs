@@ -16,8 +16,8 @@ use aegis_types::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long anything that must happen may take on a slow, shared machine before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything that must happen may take on a slow, shared machine before a test gives up; through Tor it takes longer.
+pub const PATIENCE: Duration = Duration::from_secs(if cfg!(feature = "tor") { 180 } else { 60 });
 const POLL: Duration = Duration::from_millis(50);
 
 /// The binary under test, built if need be with the profile of these tests.
@@ -26,6 +26,9 @@ pub fn binary() -> &'static Path {
     BINARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--package", "aegis-node", "--bin", "aegis"]);
+        if cfg!(feature = "tor") {
+            cargo.args(["--features", "tor"]);
+        }
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
@@ -41,13 +44,18 @@ pub fn binary() -> &'static Path {
 pub enum Transport {
     Quic,
     Tcp,
+    /// Nothing but Tor.
+    #[cfg(feature = "tor")]
+    Tor,
 }
 
 impl Transport {
-    fn listen(self) -> &'static str {
+    fn arguments(self) -> [&'static str; 2] {
         match self {
-            Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",
-            Self::Tcp => "/ip4/127.0.0.1/tcp/0",
+            Self::Quic => ["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"],
+            Self::Tcp => ["--listen", "/ip4/127.0.0.1/tcp/0"],
+            #[cfg(feature = "tor")]
+            Self::Tor => ["--tor", "only"],
         }
     }
 }
@@ -161,16 +169,21 @@ impl Cluster {
     pub fn start_node(&mut self, index: usize, transports: &[Transport]) {
         let first = transports[0];
         let bootstrap = self.nodes.iter().find_map(|node| node.address(first));
+        self.start_node_by(index, transports, bootstrap.as_deref());
+    }
+
+    /// Starts a node that joins by an address.
+    pub fn start_node_by(&mut self, index: usize, transports: &[Transport], bootstrap: Option<&str>) {
         let mut command = Command::new(binary());
         command.args(["--home".as_ref(), self.nodes[index].home.as_os_str()]);
         command.args(["--output", "json", "run", "--rpc-listen", "127.0.0.1:0"]);
         for transport in transports {
-            command.args(["--listen", transport.listen()]);
+            command.args(transport.arguments());
         }
         for setting in self.settings.iter().chain(&self.nodes[index].settings) {
             command.args(["--set", setting]);
         }
-        if let Some(bootstrap) = &bootstrap {
+        if let Some(bootstrap) = bootstrap {
             command.args(["--bootstrap", bootstrap]);
         }
         let log = self.nodes[index].home.join("node.log");
@@ -335,11 +348,18 @@ impl Node {
         &self.process.as_ref().expect("the node runs").rest
     }
 
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").child.id()
+    }
+
     /// The address of the running process by which others join.
     pub fn address(&self, transport: Transport) -> Option<String> {
         let is_wanted = |address: &&String| match transport {
             Transport::Quic => address.contains("/quic-v1"),
             Transport::Tcp => address.contains("/tcp/"),
+            #[cfg(feature = "tor")]
+            Transport::Tor => address.starts_with("/onion3/"),
         };
         self.process.as_ref()?.listen.iter().find(is_wanted).cloned()
     }

@@ -2,8 +2,8 @@
 
 use aegis_consensus::EngineStatus;
 use aegis_rpc::api::{
-    ApiError, Direction, Mempool, NetworkStatus, Peer, Readiness, Role, Status, Syncing, ValidatorInfo,
-    Validators,
+    ApiError, Direction, Mempool, NetworkStatus, Peer, Readiness, Role, Status, Syncing, TorState,
+    ValidatorInfo, Validators,
 };
 use aegis_types::{Height, ValidatorId, Weight};
 
@@ -69,6 +69,7 @@ impl Api {
             read_only: node.condition.trouble(),
             silent: silence(&agreement),
             unpruned: node.held_back.borrow().map(str::to_owned),
+            tor: node.network.tor_status().map(tor_state),
         })
     }
 
@@ -171,10 +172,18 @@ impl Api {
         telemetry.proposals_pending.set(gauge_value(self.node.mempool.size().0));
         telemetry.batches_held.set(gauge_value(self.node.pool.size().0));
         telemetry.peers.set(gauge_value(u64::from(count(self.node.network.connected()))));
+<<<<<<< HEAD
         telemetry
             .network_sent
             .inner()
             .store(self.node.network.bytes_sent(), std::sync::atomic::Ordering::Relaxed);
+=======
+        if let Some(tor) = self.node.network.tor_status() {
+            telemetry.tor_bootstrap_ratio.set(f64::from(tor.percent) / 100.0);
+            telemetry.tor_reachable.set(i64::from(tor.is_reachable));
+            telemetry.tor_circuits.set(gauge_value(u64::from(count(tor.circuits))));
+        }
+>>>>>>> w6
         let agreement = self.node.agreement.borrow();
         telemetry.committed_height.set(gauge_value(agreement.tip.0.0));
         telemetry.epoch.set(gauge_value(agreement.validators.epoch().0));
@@ -227,6 +236,19 @@ impl Api {
             .iter()
             .filter(|member| self.is_alive(&member.validator))
             .fold(Weight::ZERO, |sum, member| sum.plus(member.weight))
+    }
+}
+
+fn tor_state(status: aegis_p2p::TorStatus) -> TorState {
+    TorState {
+        mode: status.mode.to_string(),
+        onion_address: status.onion_address.to_string(),
+        percent: u32::from(status.percent),
+        phase: status.phase,
+        blocked: status.blocked,
+        reachable: status.is_reachable,
+        circuits: count(status.circuits),
+        client_key: status.client_key,
     }
 }
 

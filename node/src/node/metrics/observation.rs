@@ -118,6 +118,13 @@ impl Observation {
         self.seen().ballots.decided(certificate, at);
     }
 
+    /// The time in which a quorum hears of a vote and says so, in microseconds, as far as it was measured lately.
+    pub fn round_trip_us(&self) -> Option<u64> {
+        let now = self.clock.monotonic_us();
+        let seen = self.seen();
+        seen.trips.of_quorum(seen.ballots.set(), &self.me, now)
+    }
+
     /// Proposals came in, in batches of this node or of others.
     pub fn count_proposals(&self, count: usize) {
         self.proposals.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);

@@ -97,6 +97,24 @@ impl RoundTrips {
             .map(|member| (self.median(&member.validator, now_us).unwrap_or(MISSING_RTT_US), member.weight));
         weighted_lower_median(times).filter(|rtt| *rtt < MISSING_RTT_US).map(u64::from)
     }
+
+    /// The time in which answers of a quorum come, one's own among them; nothing while too few peers are measured.
+    ///
+    /// Peers that are slow, or lie about it, fall out of it as long as the others are a quorum.
+    pub fn of_quorum(&self, set: &ValidatorSet, me: &ValidatorId, now_us: u64) -> Option<u64> {
+        let mut times: Vec<_> = set
+            .members()
+            .iter()
+            .filter(|member| member.validator != *me)
+            .filter_map(|member| Some((self.median(&member.validator, now_us)?, member.weight)))
+            .collect();
+        times.sort_unstable_by_key(|(time, _)| *time);
+        let mut weight = set.weight_of(me);
+        times.into_iter().find_map(|(time, more)| {
+            weight = weight.plus(more);
+            (weight >= set.quorum()).then(|| u64::from(time))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +164,19 @@ mod tests {
         assert_eq!(trips.to_quorum(&set, &ids[0], 10), None);
         trips.sample(&ids[2], 90_000, 10);
         assert_eq!(trips.to_quorum(&set, &ids[0], 10), Some(90_000));
+    }
+
+    #[test]
+    fn the_time_of_a_quorum_leaves_out_who_is_slower_than_it_needs() {
+        let set = set(&[1, 1, 1, 1]);
+        let ids: Vec<ValidatorId> = set.members().iter().map(|member| member.validator).collect();
+        let mut trips = RoundTrips::default();
+        trips.sample(&ids[1], 20_000, 10);
+        assert_eq!(trips.of_quorum(&set, &ids[0], 10), None);
+        trips.sample(&ids[2], 900_000, 10);
+        assert_eq!(trips.of_quorum(&set, &ids[0], 10), Some(900_000));
+        trips.sample(&ids[3], 30_000, 10);
+        assert_eq!(trips.of_quorum(&set, &ids[0], 10), Some(30_000));
     }
 
     #[test]

@@ -1,0 +1,44 @@
+//! Tor as a transport: onion addresses are dialled and listened on like any other.
+//!
+//! The Tor client (arti) runs within the process; no other program is needed. A stream through Tor is upgraded with Noise and
+//! Yamux as a TCP stream is, so both ends prove their keys, and Tor's own encryption is not what the network relies on.
+//!
+//! # What is hidden
+//! With [`TorMode::Only`] no other transport exists in the process: what is no onion address cannot be dialled, and is neither
+//! announced nor kept. With [`TorMode::Also`] a node has both kinds, and its peers can tell that they belong together.
+//!
+//! # Invariants
+//! 1. Each onion address that is dialled has circuits of its own: two peers cannot tell that one node talks to both by the
+//!    circuit they share.
+//! 2. The remote of an incoming stream is unknown. It is given a name ([`incoming_name`]) that nobody can dial.
+//! 3. Rendezvous that others cause are bounded before anybody has proven a key.
+//!
+//! The settings and the state are here in every build; the client itself only with the feature `tor`.
+
+#[cfg(feature = "tor")]
+mod client;
+mod config;
+#[cfg(feature = "tor")]
+mod onion_service;
+mod pace;
+#[cfg(feature = "tor")]
+mod settings;
+#[cfg(feature = "tor")]
+mod start;
+mod state;
+#[cfg(feature = "tor")]
+mod stream;
+#[cfg(feature = "tor")]
+mod transport;
+
+pub use config::{TorConfig, TorMode};
+pub(crate) use pace::Pace;
+#[cfg(feature = "tor")]
+pub(crate) use start::start;
+pub(crate) use state::TorState;
+pub use state::TorStatus;
+#[cfg(feature = "tor")]
+pub(crate) use transport::TorTransport;
+
+/// The port of every node's onion service. An onion address is one node's alone, so that all may have the same.
+pub(crate) const ONION_PORT: u16 = 7003;

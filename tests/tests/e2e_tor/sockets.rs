@@ -1,0 +1,127 @@
+//! What processes do with the network, as the system sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Between two looks. A connection to a peer lasts far longer; a name lookup takes about a millisecond on loopback.
+const POLL: Duration = Duration::from_millis(2);
+
+/// State of a listening TCP socket in `/proc/net/tcp`.
+const LISTENING: &str = "0A";
+
+/// A contact that no rule allows, in words.
+type Contact = String;
+
+/// Looks at all sockets of some processes, again and again, until it is asked what it saw.
+pub struct SocketWatch {
+    stop: Arc<AtomicBool>,
+    looks: JoinHandle<(u64, BTreeSet<Contact>)>,
+}
+
+/// What one process may do.
+#[derive(Clone)]
+pub struct Allowed {
+    pub pid: u32,
+    /// Where it serves clients.
+    pub rpc: SocketAddr,
+    /// Whom it may talk to.
+    pub remotes: BTreeSet<SocketAddr>,
+}
+
+impl SocketWatch {
+    pub fn start(processes: Vec<Allowed>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&stop);
+        let looks = std::thread::spawn(move || {
+            let (mut looks, mut found) = (0, BTreeSet::new());
+            while !is_over.load(Ordering::Relaxed) {
+                processes.iter().for_each(|process| found.extend(contacts(process)));
+                looks += 1;
+                std::thread::sleep(POLL);
+            }
+            (looks, found)
+        });
+        Self { stop, looks }
+    }
+
+    /// Ends the watch: the contacts that were not allowed.
+    pub fn end(self) -> BTreeSet<Contact> {
+        self.stop.store(true, Ordering::Relaxed);
+        let (looks, found) = self.looks.join().expect("the watch looks to its end");
+        assert!(looks > 100, "it looked only {looks} times");
+        found
+    }
+}
+
+/// The contacts of a process at this moment that are not allowed.
+fn contacts(process: &Allowed) -> Vec<Contact> {
+    let sockets = sockets_of(process.pid);
+    let mut found = Vec::new();
+    for protocol in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"] {
+        let path = format!("/proc/{}/net/{protocol}", process.pid);
+        // A process that has just ended talks to nobody.
+        let Ok(table) = std::fs::read_to_string(path) else { continue };
+        for line in table.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (local, remote, state, inode) = (fields[1], fields[2], fields[3], fields[9]);
+            if !sockets.contains(inode) {
+                continue;
+            }
+            let (local, remote) = (address(local), address(remote));
+            let serves = local == process.rpc;
+            let is_allowed = protocol.starts_with("tcp")
+                && (serves || (state != LISTENING && process.remotes.contains(&remote)));
+            if !is_allowed {
+                found.push(format!("{protocol} {local} -> {remote} (state {state})"));
+            }
+        }
+    }
+    found
+}
+
+/// The inodes of a process's sockets.
+fn sockets_of(pid: u32) -> BTreeSet<String> {
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeSet::new() };
+    let inode = |path: &Path| {
+        let target = std::fs::read_link(path).ok()?;
+        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+    };
+    open.flatten().filter_map(|entry| inode(&entry.path())).collect()
+}
+
+/// An address as the system prints it: 32-bit groups in the machine's byte order.
+fn address(text: &str) -> SocketAddr {
+    let (host, port) = text.split_once(':').expect("a port");
+    let bytes: Vec<u8> = host
+        .as_bytes()
+        .chunks(8)
+        .flat_map(|group| {
+            let group = std::str::from_utf8(group).expect("digits");
+            u32::from_str_radix(group, 16).expect("digits").to_ne_bytes()
+        })
+        .collect();
+    let ip: IpAddr = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(short) => Ipv4Addr::from(short).into(),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(bytes.as_slice()).expect("16 bytes")).to_canonical(),
+    };
+    SocketAddr::new(ip, u16::from_str_radix(port, 16).expect("digits"))
+}
+
+/// The addresses of this machine, apart from loopback, as the kernel lists them.
+pub fn host_addresses() -> BTreeMap<String, &'static str> {
+    let mut found = BTreeMap::new();
+    let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let mut last = "";
+    for line in table.lines().map(str::trim) {
+        if line == "/32 host LOCAL" && !last.starts_with("127.") {
+            found.insert(last.to_owned(), "an address of the machine");
+        }
+        last = line.strip_prefix("|-- ").unwrap_or(last);
+    }
+    found
+}
