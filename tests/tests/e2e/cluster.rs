@@ -250,7 +250,9 @@ impl Cluster {
     }
 
     pub fn sign_by(&self, signer: &Keypair, body: ProposalBody, key: &str) -> Vec<u8> {
-        let expiry = unix_ms() + 10 * 60 * 1_000;
+        // With some room below what the network admits.
+        let lifetime = self.genesis.parameters.get(Parameter::ProposalLifetimeMaxMs) / 2;
+        let expiry = unix_ms() + lifetime.min(10 * 60 * 1_000);
         Proposal::sign(body, expiry, key, signer, &self.genesis.domain()).unwrap().encode()
     }
 

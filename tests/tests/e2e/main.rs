@@ -10,6 +10,7 @@ mod membership;
 mod metrics;
 mod placement;
 mod proofs;
+mod pruned;
 mod reads;
 mod refusals;
 mod state_sync;

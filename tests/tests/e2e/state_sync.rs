@@ -53,7 +53,8 @@ async fn check_reads(cluster: &Cluster, index: usize) {
     }
 }
 
-async fn has_first_block(cluster: &Cluster, index: usize) -> bool {
+/// Whether a node has the first block; if not, it says why.
+pub async fn has_first_block(cluster: &Cluster, index: usize) -> bool {
     match cluster.client(index).block(Some(Height(1))).await {
         Ok(_) => true,
         Err(error) => {
@@ -66,7 +67,7 @@ async fn has_first_block(cluster: &Cluster, index: usize) -> bool {
 }
 
 /// Waits until a node has caught up with the first.
-async fn wait_caught_up(cluster: &Cluster, index: usize) {
+pub async fn wait_caught_up(cluster: &Cluster, index: usize) {
     let height = cluster.status(0).await.unwrap().executed_height;
     cluster.wait_status(index, "the others' height", |status| status.executed_height >= height).await;
     cluster.wait_same_root(height).await;
