@@ -3,7 +3,7 @@
 //! The timer of a view runs while there is work: an open height, or a held batch that is not ordered; without any it also
 //! runs from the moment that an idle block is overdue. It starts anew with each commit and doubles with each view that
 //! commits nothing. The timer of a view change starts when a quorum of ViewChanges is there, not before: a validator that
-//! alone with its wish waits, and goes on following commits.
+//! is alone with its wish waits, and goes on following commits.
 //!
 //! The first timeout is the agreed one, or longer where a quorum is farther away than that allows for
 //! ([`Engine::set_round_trip`]). Timers decide only when a validator wishes to leave a view, never what it may vote for, so

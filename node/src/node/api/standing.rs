@@ -172,18 +172,15 @@ impl Api {
         telemetry.proposals_pending.set(gauge_value(self.node.mempool.size().0));
         telemetry.batches_held.set(gauge_value(self.node.pool.size().0));
         telemetry.peers.set(gauge_value(u64::from(count(self.node.network.connected()))));
-<<<<<<< HEAD
         telemetry
             .network_sent
             .inner()
             .store(self.node.network.bytes_sent(), std::sync::atomic::Ordering::Relaxed);
-=======
         if let Some(tor) = self.node.network.tor_status() {
             telemetry.tor_bootstrap_ratio.set(f64::from(tor.percent) / 100.0);
             telemetry.tor_reachable.set(i64::from(tor.is_reachable));
             telemetry.tor_circuits.set(gauge_value(u64::from(count(tor.circuits))));
         }
->>>>>>> w6
         let agreement = self.node.agreement.borrow();
         telemetry.committed_height.set(gauge_value(agreement.tip.0.0));
         telemetry.epoch.set(gauge_value(agreement.validators.epoch().0));
