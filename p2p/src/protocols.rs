@@ -10,8 +10,8 @@ use crate::lane::Lane;
 /// The version of what nodes say to each other. A node of another version has no protocol in common with this one: it could
 /// not read everything, and what a peer cannot read it takes for garbage. Raise it with every message that is new or changed.
 ///
-/// 2: testimonies, read indices and snapshots.
-const VERSION: u32 = 2;
+/// 2: testimonies, read indices and snapshots. 3: a snapshot's manifest in parts, receipts of votes.
+const VERSION: u32 = 3;
 
 /// The names of all protocols of one chain: `/aegis/<chain>/<first 8 digits of genesis>/<protocol>/<version>`.
 ///
@@ -76,8 +76,8 @@ mod tests {
     fn chains_and_geneses_share_no_name() {
         let main: ChainId = "main".parse().unwrap();
         let here = Protocols::new(&main, &Hash([1; 32]));
-        assert_eq!(here.identity(), "/aegis/main/01010101/id/2");
-        assert_eq!(here.lane(Lane::Payload).unwrap().as_ref(), "/aegis/main/01010101/direct/payload/2");
+        assert_eq!(here.identity(), "/aegis/main/01010101/id/3");
+        assert_eq!(here.lane(Lane::Payload).unwrap().as_ref(), "/aegis/main/01010101/direct/payload/3");
         assert_ne!(here, Protocols::new(&main, &Hash([2; 32])));
         assert_ne!(here, Protocols::new(&"other".parse().unwrap(), &Hash([1; 32])));
     }

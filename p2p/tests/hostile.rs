@@ -39,7 +39,7 @@ fn bare_peer_of(byte: u8, chain: String) -> Swarm<Behaviour> {
 async fn send_raw(byte: u8, to: Multiaddr, lane: &str, bytes: &'static [u8]) -> tokio::task::JoinHandle<()> {
     let mut swarm = bare_peer(byte);
     let mut control = swarm.behaviour().streams.new_control();
-    let lane = StreamProtocol::try_from_owned(format!("/aegis/test/00000000/direct/{lane}/2")).unwrap();
+    let lane = StreamProtocol::try_from_owned(format!("/aegis/test/00000000/direct/{lane}/3")).unwrap();
     swarm.dial(to.clone()).unwrap();
     let target = match to.iter().last() {
         Some(libp2p::multiaddr::Protocol::P2p(peer)) => peer,
@@ -153,7 +153,7 @@ async fn a_reported_peer_is_banned_and_let_back_in_later() {
 async fn a_peer_of_the_version_before_is_refused() {
     let mut victim = victim().await;
     let ours = Protocols::new(&"test".parse().unwrap(), &Hash::ZERO).identity();
-    let before = ours.replace("/id/2", "/id/1");
+    let before = ours.replace("/id/3", "/id/1");
     assert_ne!(ours, before);
     let mut old = bare_peer_of(7, before);
     old.dial(victim.address().await).unwrap();

@@ -87,7 +87,11 @@ impl Engine {
     /// a tip with batches one is due soon, however long the interval is.
     pub(super) fn idle_block_at(&self) -> u64 {
         let mut interval = self.epoch.parameters.get(Parameter::IdleIntervalMs);
-        if self.tip.block.as_ref().is_some_and(|(header, _)| !header.batches.is_empty()) {
+        let leaves_uncertified = |header: &Header| {
+            // A block names the state of the one before it, or of an older one while execution lags.
+            !header.batches.is_empty() || header.executed.height.next() < header.height
+        };
+        if self.tip.block.as_ref().is_some_and(|(header, _)| leaves_uncertified(header)) {
             interval = interval.min(CERTIFY_AFTER_MS);
         }
         self.timing.last_commit_ms.saturating_add(interval)

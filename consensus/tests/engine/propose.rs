@@ -49,6 +49,25 @@ fn an_empty_block_comes_after_the_idle_interval_and_not_before() {
 }
 
 #[test]
+fn an_empty_block_that_comes_before_the_state_is_known_is_soon_followed_by_one_that_certifies_it() {
+    let mut net = Net::equal(4);
+    net.genesis.parameters.set(Parameter::IdleIntervalMs, CERTIFY_AFTER_MS * 50).unwrap();
+    let changing = net.chain(0, 1).remove(0);
+    let mut leader = Subject::leader(&net);
+    let begun = leader.at_ms;
+    leader.sync(&changing);
+    let outputs = leader.run_until(begun + CERTIFY_AFTER_MS);
+    let [early] = &proposals(&outputs)[..] else { panic!("{outputs:?}") };
+    assert_eq!(early.executed.height, Height(0));
+    leader.sync(early);
+    leader.executed(changing.height, None);
+    leader.executed(early.height, None);
+    let outputs = leader.run_until(leader.at_ms + CERTIFY_AFTER_MS);
+    let [certifying] = &proposals(&outputs)[..] else { panic!("{outputs:?}") };
+    assert_eq!((certifying.batches.len(), certifying.executed.height), (0, early.height));
+}
+
+#[test]
 fn what_a_block_has_changed_is_certified_soon_where_the_idle_interval_is_long() {
     let long_ms = CERTIFY_AFTER_MS * 50;
     let mut net = Net::equal(4);

@@ -37,6 +37,8 @@ use super::read_index::Unconfirmed;
 
 /// Reads that go on at once. They share their threads with agreement, and a block that is read is decoded as a whole.
 const READS_MAX: usize = 16;
+/// Proofs that wait for the block that certifies them. Each is a request that is held; more are told to come again.
+const WAITING_PROOFS_MAX: usize = 256;
 /// How long a read waits for others to end before it is refused.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 /// When a reader that found no room should try again.
@@ -53,6 +55,7 @@ pub struct Api {
     endpoint: Arc<OnceLock<Endpoint>>,
     data: std::path::PathBuf,
     reads: Arc<Semaphore>,
+    waiting_proofs: Semaphore,
 }
 
 /// Where clients find the interface.
@@ -73,7 +76,8 @@ impl Api {
         data: std::path::PathBuf,
     ) -> Self {
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        Self { node, started: Instant::now(), names, endpoint, data, reads }
+        let waiting_proofs = Semaphore::new(WAITING_PROOFS_MAX);
+        Self { node, started: Instant::now(), names, endpoint, data, reads, waiting_proofs }
     }
 
     /// Waits until the executed state is as fresh as a read wants it.

@@ -328,12 +328,13 @@ impl Parts {
         let Setting { genesis, node_key, account_key, network, clock, config } = setting;
         let Config { consensus, store, sync: sync_rule, p2p, .. } = config;
         let restart = RestartHandle::default();
+        let room = SnapshotRoom { folder: data_dir.path().to_path_buf(), free_min: store.free_min.bytes() };
         let snapshots = SnapshotMaker::new(MakerOptions {
             shelf: shelf.clone(),
             kv: execution.kv.clone(),
             log: log.reader(),
             every: u64::try_from(store.snapshot_blocks).unwrap_or(u64::MAX),
-            room: SnapshotRoom { folder: data_dir.path().to_path_buf(), free_min: store.free_min.bytes() },
+            room: room.clone(),
             node: node_key.validator_id(),
         });
         let state_sync = StateSync::new(
@@ -342,6 +343,7 @@ impl Parts {
             shelf.incoming(),
             store.cache.bytes(),
             store.log_segment.bytes(),
+            room,
         );
         let (inputs_sender, inputs) = mpsc::channel(INPUTS_MAX);
         let (decided_sender, decided) = mpsc::channel(BLOCKS_MAX);

@@ -14,7 +14,7 @@ use aegis_types::proposal::check_key;
 use aegis_types::{Canonical, Epoch, Handover, Height, KvRecord};
 
 use super::{Api, internal};
-use crate::node::certified::{CertifiedPoint, NotCertified};
+use crate::node::certified::{CertifiedPoint, NotCertified, PinnedState};
 use crate::node::context::NodeContext;
 use crate::node::handovers;
 use crate::node::state::StateView;
@@ -45,6 +45,8 @@ impl Api {
 
     /// Waits until the state after block `height`, or a newer one, is certified.
     async fn certified_since(&self, height: Height) -> Result<(), ApiError> {
+        let busy = |_| ApiError::busy("too many proofs wait to be certified", RETRY_AFTER_MS);
+        let _waiter = self.waiting_proofs.try_acquire().map_err(busy)?;
         let mut points = self.node.certified.subscribe();
         let is_there = |point: &Option<_>| newest_height(point.as_ref()) >= Some(height);
         // Its sender lives as long as this node, so only the time can be up.
@@ -52,6 +54,8 @@ impl Api {
         if matches!(waited, Ok(Ok(_))) {
             return Ok(());
         }
+        // A node that has just started: nothing is certified at all.
+        self.node.certified.newest().map_err(refusal)?;
         let message = format!(
             "the key has just changed, and the state after block {height} is not certified yet: try again in a moment, or \
              ask with consistency `certified` for the newest state that is"
@@ -67,12 +71,18 @@ fn newest_height(point: Option<&Arc<CertifiedPoint>>) -> Option<Height> {
 /// The proof of what a key has in the newest certified state, if it has the same in the newest executed one.
 fn prove_unchanged(node: &NodeContext, key: &str) -> Result<Option<KvProof>, ApiError> {
     // Read before the point is chosen: what was there then and is certified was no older state's.
-    let current = StateView(node.kv.as_ref()).get(&KvRecord::state_key(key)).map_err(internal)?;
-    match prove(node, key) {
-        Ok(proof) => {
-            let proved = proof.record_base64.as_ref().map(|record| &record.0);
-            Ok((proved == current.as_ref()).then_some(proof))
+    let state_key = KvRecord::state_key(key);
+    let current = StateView(node.kv.as_ref()).get(&state_key).map_err(internal)?;
+    let unchanged = || -> Result<Option<KvProof>, NotCertified> {
+        let state = node.certified.pin()?;
+        // Reading costs less than proving, and a key that others keep changing is asked for again and again.
+        if state.read(|earlier| earlier.get(&state_key))? != current {
+            return Ok(None);
         }
+        prove_at(&state, key).map(Some)
+    };
+    match unchanged() {
+        Ok(proof) => Ok(proof),
         Err(NotCertified::NothingYet | NotCertified::Gone(_)) => Ok(None),
         Err(error) => Err(refusal(error)),
     }
@@ -80,7 +90,10 @@ fn prove_unchanged(node: &NodeContext, key: &str) -> Result<Option<KvProof>, Api
 
 /// What a key has in the newest certified state.
 fn prove(node: &NodeContext, key: &str) -> Result<KvProof, NotCertified> {
-    let state = node.certified.pin()?;
+    prove_at(&node.certified.pin()?, key)
+}
+
+fn prove_at(state: &PinnedState, key: &str) -> Result<KvProof, NotCertified> {
     let (record, proof) = state.prove(&KvRecord::state_key(key))?;
     let point = state.point();
     Ok(KvProof {

@@ -118,6 +118,8 @@ impl Incoming {
 pub fn settle(data_dir: &DataDir, shelf: &Shelf) -> anyhow::Result<()> {
     let incoming = Incoming::new(shelf.incoming());
     if !incoming.is_ready() {
+        remove(&incoming.sorting())
+            .context("what a crash has left of a state's building cannot be deleted")?;
         return remove_replaced(data_dir).context("what the synced state has replaced cannot be deleted");
     }
     let exchange = || -> anyhow::Result<()> {

@@ -156,6 +156,15 @@ impl<'a> Sorter<'a> {
     }
 }
 
+impl Drop for Sorter<'_> {
+    fn drop(&mut self) {
+        // Of one that was finished nothing is left here; one that failed leaves up to a state's bytes.
+        if !self.folder.as_os_str().is_empty() {
+            let _ = remove(&self.folder);
+        }
+    }
+}
+
 /// A run that is being written, in the form of chunks.
 struct RunWriter<'a> {
     path: PathBuf,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aegis_p2p::{Network, Offence};
 use aegis_types::{Genesis, Height, ValidatorId};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::asking::{ask, nonsense};
+use super::asking::{NoAnswer, ask, nonsense};
 use super::begun;
 use super::build::Build;
 use super::candidates::{Candidate, Experience};
@@ -23,7 +24,14 @@ use super::settle::Incoming;
 use super::sources::SOURCES_MAX;
 use crate::node::snapshot::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use crate::node::snapshot::question::{Offer, PART_BYTES, SnapshotAnswer, SnapshotQuestion};
+use crate::node::snapshot::room::SnapshotRoom;
 use crate::node::snapshot::shelf::make_folder;
+
+/// How long a peer may take to send a manifest, all parts of it. The longest needs 100 kB/s for that;
+/// whoever drips parts costs no more than this.
+const MANIFEST_PATIENCE: Duration = Duration::from_secs(40);
+/// Before a part is asked for again of a peer that was busy.
+const LATER_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why no snapshot was taken over.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +67,7 @@ pub struct StateSync {
     pub folder: PathBuf,
     pub cache_bytes: u64,
     pub log_segment_bytes: u64,
+    pub room: SnapshotRoom,
     pub progress: watch::Sender<Option<Progress>>,
     experience: Mutex<Experience>,
     /// Whatever works in the folder, away from the asynchronous threads. It outlasts the task that began it.
@@ -74,10 +83,22 @@ impl StateSync {
         folder: PathBuf,
         cache_bytes: u64,
         log_segment_bytes: u64,
+        room: SnapshotRoom,
     ) -> Self {
         let (progress, experience) = (watch::Sender::new(None), Mutex::default());
         let (work, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { network, genesis, folder, cache_bytes, log_segment_bytes, progress, experience, work, stop }
+        Self {
+            network,
+            genesis,
+            folder,
+            cache_bytes,
+            log_segment_bytes,
+            room,
+            progress,
+            experience,
+            work,
+            stop,
+        }
     }
 
     /// Fetches, verifies and builds the newest state at or above `least` that peers have. When it returns, the state waits
@@ -228,7 +249,9 @@ impl StateSync {
         info!(height = %manifest.height(), "the snapshot is complete; building the state from it");
         let (genesis, progress, stop) = (self.genesis.clone(), self.progress.clone(), self.stop.clone());
         let (cache_bytes, log_segment_bytes) = (self.cache_bytes, self.log_segment_bytes);
+        let room = self.room.clone();
         let built = self.work.spawn_blocking(move || {
+            room.check_build(manifest.total_bytes())?;
             let build = Build {
                 incoming: &incoming,
                 genesis: &genesis,
@@ -277,8 +300,13 @@ impl StateSync {
         Ok(manifest)
     }
 
-    /// An encoded manifest, as a peer has it, part by part.
+    /// An encoded manifest, as a peer has it, within [`MANIFEST_PATIENCE`].
     async fn manifest(&self, offer: Offer, peer: &ValidatorId) -> Result<Vec<u8>, SyncFailure> {
+        let late = |_| SyncFailure::Unverified("the peer did not send it in time".to_owned());
+        tokio::time::timeout(MANIFEST_PATIENCE, self.manifest_by_parts(offer, peer)).await.map_err(late)?
+    }
+
+    async fn manifest_by_parts(&self, offer: Offer, peer: &ValidatorId) -> Result<Vec<u8>, SyncFailure> {
         let unverified = |reason: &str| SyncFailure::Unverified(reason.to_owned());
         let mut encoding = Vec::new();
         // One part more than a manifest has is enough to find out that it is none.
@@ -301,6 +329,8 @@ impl StateSync {
                     nonsense(&self.network, peer);
                     return Err(unverified("the peer sent something else"));
                 }
+                // The time that all parts have is what ends this.
+                Err(NoAnswer::Later) => tokio::time::sleep(LATER_PAUSE).await,
                 Err(_) => return Err(unverified("the peer did not send it")),
             }
         }

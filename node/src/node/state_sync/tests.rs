@@ -125,7 +125,8 @@ impl World {
         };
         tokio::time::timeout(Duration::from_secs(60), connected).await.expect("all peers are connected");
         let folder = data.join("snap").join("incoming");
-        StateSync::new(network, self.chain.genesis.clone(), folder, CACHE_BYTES, SEGMENT_BYTES)
+        let room = SnapshotRoom { folder: data.to_path_buf(), free_min: 0 };
+        StateSync::new(network, self.chain.genesis.clone(), folder, CACHE_BYTES, SEGMENT_BYTES, room)
     }
 }
 
