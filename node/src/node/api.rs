@@ -55,7 +55,7 @@ pub struct Api {
     endpoint: Arc<OnceLock<Endpoint>>,
     data: std::path::PathBuf,
     reads: Arc<Semaphore>,
-    waiting_proofs: Semaphore,
+    waiting_proofs: Arc<Semaphore>,
 }
 
 /// Where clients find the interface.
@@ -76,7 +76,7 @@ impl Api {
         data: std::path::PathBuf,
     ) -> Self {
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        let waiting_proofs = Semaphore::new(WAITING_PROOFS_MAX);
+        let waiting_proofs = Arc::new(Semaphore::new(WAITING_PROOFS_MAX));
         Self { node, started: Instant::now(), names, endpoint, data, reads, waiting_proofs }
     }
 

@@ -41,4 +41,5 @@ pub use state::TorStatus;
 pub(crate) use transport::TorTransport;
 
 /// The port of every node's onion service. An onion address is one node's alone, so that all may have the same.
-pub(crate) const ONION_PORT: u16 = 7003;
+#[cfg(feature = "tor")]
+const ONION_PORT: u16 = 7003;

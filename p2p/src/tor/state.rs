@@ -30,7 +30,6 @@ pub struct TorStatus {
 
 /// The state as the Tor tasks keep it.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "tor"), expect(dead_code, reason = "only the Tor client makes one"))]
 pub(crate) struct TorState {
     status: RwLock<TorStatus>,
     circuits: AtomicUsize,

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::{Deployment, Figures};
 
+/// What a row shows of a deployment.
+type Cell = fn(&Figures) -> String;
+
 /// A Markdown table with a column for each deployment.
 pub fn render(columns: &[(Deployment, Figures)]) -> String {
     let mut text = String::from("| |");
@@ -12,7 +15,7 @@ pub fn render(columns: &[(Deployment, Figures)]) -> String {
         push(&mut text, &format!(" {} |", deployment.name()));
     }
     push(&mut text, &format!("\n|---|{}\n", "---|".repeat(columns.len())));
-    let rows: [(&str, fn(&Figures) -> String); 9] = [
+    let rows: [(&str, Cell); 9] = [
         ("bootstrap, slowest node", |figures| optional(figures.bootstrap)),
         ("onion service published, slowest node", |figures| optional(figures.published)),
         ("first connection of the second node", |figures| time(figures.first_connection)),
