@@ -165,7 +165,7 @@ mod tests {
         let direct = address("/ip4/10.0.0.1/tcp/9000");
         let offered = [direct.clone(), onion.clone(), address("/dns/node.example/tcp/9000")];
         let kept = |tor| Scope { place: Place::Open, tor }.sensible(&peer, &offered);
-        assert_eq!(kept(TorMode::Only), [onion.clone()]);
+        assert_eq!(kept(TorMode::Only), std::slice::from_ref(&onion));
         assert_eq!(kept(TorMode::Also), offered);
         assert_eq!(kept(TorMode::Off), [direct, offered[2].clone()]);
     }
