@@ -54,7 +54,10 @@ impl Write for BesideBars {
 /// # Errors
 /// When the configured level cannot be read.
 pub fn filter(telemetry: &TelemetrySection) -> anyhow::Result<EnvFilter> {
-    EnvFilter::try_new(&telemetry.log_level).with_context(|| {
+    let level = &telemetry.log_level;
+    // The Tor client speaks to its developers, also at warnings, and what an operator has to know is said by this node.
+    let quiet = if level.contains("tor_") { level.clone() } else { format!("{level},tor_=error") };
+    EnvFilter::try_new(quiet).with_context(|| {
         format!(
             "telemetry.log_level `{}` cannot be read; use error, warn, info, debug or trace, or per module as in \"info,aegis_p2p=debug\"",
             telemetry.log_level

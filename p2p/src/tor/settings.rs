@@ -33,6 +33,10 @@ const SERVICE_NAME: &str = "aegis";
 /// Streams on one circuit. A peer needs one; a second and third come while it connects anew.
 const STREAMS_PER_CIRCUIT_MAX: i64 = 4;
 
+/// Memory of queues within the Tor client, above which it closes the circuits that fill them. Far more than a node's links
+/// hold when all are full; without a bound, arti takes a share of the machine's.
+const QUEUES_MAX: &str = "512 MB";
+
 /// Checks all settings without starting anything.
 pub(super) fn check(config: &TorConfig) -> Result<(), P2pError> {
     client(config)?;
@@ -43,6 +47,8 @@ pub(super) fn check(config: &TorConfig) -> Result<(), P2pError> {
 pub(super) fn client(config: &TorConfig) -> Result<TorClientConfig, P2pError> {
     let mut table = network(config)?;
     table.insert("storage".to_owned(), storage(&config.folder)?.into());
+    let memory = Table::from_iter([("max".to_owned(), Value::from(QUEUES_MAX))]);
+    table.insert("system".to_owned(), Table::from_iter([("memory".to_owned(), memory.into())]).into());
     if !config.bridges.is_empty() {
         table.insert("bridges".to_owned(), bridges(config)?.into());
     }

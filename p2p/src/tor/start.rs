@@ -191,7 +191,7 @@ async fn follow_service(service: Arc<RunningOnionService>, state: Arc<TorState>)
         if is_reachable && !was_reachable {
             tracing::info!("the onion service can be found by peers");
         } else if was_reachable && !is_reachable {
-            tracing::warn!(state = ?status.state(), "the onion service may not be found by peers for now");
+            tracing::info!(state = ?status.state(), "the onion service is being published anew; some peers may not find it");
         }
         was_reachable = is_reachable;
         if events.next().await.is_none() {

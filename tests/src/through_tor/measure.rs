@@ -103,7 +103,7 @@ async fn wait(client: &Client, is_wanted: impl Fn(&Status) -> bool) -> anyhow::R
 }
 
 /// View changes that all nodes have started so far.
-async fn view_changes(clients: &[Client]) -> anyhow::Result<u64> {
+async fn view_changes(clients: &[Arc<Client>]) -> anyhow::Result<u64> {
     let mut sum = 0;
     for client in clients {
         let telemetry = client.telemetry().await?;
@@ -113,7 +113,7 @@ async fn view_changes(clients: &[Client]) -> anyhow::Result<u64> {
     Ok(sum)
 }
 
-async fn round_trip(clients: &[Client]) -> anyhow::Result<Duration> {
+async fn round_trip(clients: &[Arc<Client>]) -> anyhow::Result<Duration> {
     let mut times = Vec::new();
     for client in clients {
         times.extend(client.peers().await?.iter().filter_map(|peer| peer.latency_us));
@@ -123,7 +123,7 @@ async fn round_trip(clients: &[Client]) -> anyhow::Result<Duration> {
     Ok(Duration::from_micros(*median))
 }
 
-async fn throughput(clients: &[Client], domain: &Domain, load: Duration) -> anyhow::Result<f64> {
+async fn throughput(clients: &[Arc<Client>], domain: &Domain, load: Duration) -> anyhow::Result<f64> {
     let done = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut writers = Vec::new();

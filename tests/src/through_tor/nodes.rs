@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use aegis_rpc::{Client, ClientConfig};
@@ -55,7 +55,7 @@ pub struct Nodes {
     _folder: TempDir,
     processes: Vec<Child>,
     /// One of each node.
-    pub clients: Vec<Client>,
+    pub clients: Vec<Arc<Client>>,
     /// When each was started.
     pub started: Vec<Instant>,
 }
@@ -138,7 +138,7 @@ impl Nodes {
         let ready: serde_json::Value = serde_json::from_str(&line).context("the ready line is no JSON")?;
         let rest = ready["rest"].as_str().unwrap_or_default().trim_end_matches("/v1");
         let config = ClientConfig { timeout: CLIENT_TIMEOUT, ..ClientConfig::new(rest) };
-        self.clients.push(Client::connect(config)?);
+        self.clients.push(Arc::new(Client::connect(config)?));
         let listen = ready["listen"].as_array().into_iter().flatten();
         Ok(listen.filter_map(|address| address.as_str().map(str::to_owned)).collect())
     }
