@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use aegis_types::ProposalBody;
 
-use crate::cluster::Transport;
+use crate::cluster::{Transport, binary};
 use crate::tor_network::{network, wait_connected, wait_status};
 
 fn put(index: u64) -> ProposalBody {
@@ -14,6 +14,7 @@ fn put(index: u64) -> ProposalBody {
 #[tokio::test]
 async fn four_validators_and_an_observer_agree_and_find_each_other_from_one_onion_address() {
     let network = network();
+    binary();
     let started = Instant::now();
     let cluster = network.start(4);
     let mut last = None;
