@@ -48,7 +48,8 @@ impl Engine {
         self.epoch.parameters.get(Parameter::ViewTimeoutMs)
     }
 
-    fn timeout_ms(&self) -> u64 {
+    /// How long the current view may go without a commit.
+    pub(super) fn timeout_ms(&self) -> u64 {
         let doublings = self.timing.timeouts.min(TIMEOUT_DOUBLINGS);
         self.base_timeout_ms().saturating_mul(1_u64.checked_shl(doublings).unwrap_or(1))
     }
