@@ -23,4 +23,5 @@ mod propose;
 mod restart;
 mod support;
 mod testimony;
+mod timestamps;
 mod view_change;
