@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tor_hsservice::RunningOnionService;
+use tor_hsservice::status::State;
 use tor_rtcompat::PreferredRuntime;
 
 use super::client::{Client, ClientSecret, public_key};
@@ -186,7 +187,11 @@ async fn follow_service(service: Arc<RunningOnionService>, state: Arc<TorState>)
     let mut was_reachable = false;
     loop {
         let status = service.status();
-        let is_reachable = status.state().is_fully_reachable();
+        let is_reachable = match status.state() {
+            // A new directory makes a new publication due. Until then the one before serves.
+            State::Bootstrapping => was_reachable,
+            state => state.is_fully_reachable(),
+        };
         state.change(|status| status.is_reachable = is_reachable);
         if is_reachable && !was_reachable {
             tracing::info!("the onion service can be found by peers");

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Between two looks. A connection to a peer lasts far longer; a name lookup takes about a millisecond on loopback.
 const POLL: Duration = Duration::from_millis(2);
 
+/// With fewer looks a watch has seen too little to say anything.
+const LOOKS_MIN: u64 = 20;
+
 /// State of a listening TCP socket in `/proc/net/tcp`.
 const LISTENING: &str = "0A";
 
@@ -40,7 +43,7 @@ impl SocketWatch {
         let looks = std::thread::spawn(move || {
             let (mut looks, mut found) = (0, BTreeSet::new());
             while !is_over.load(Ordering::Relaxed) {
-                processes.iter().for_each(|process| found.extend(contacts(process)));
+                found.extend(contacts(&processes));
                 looks += 1;
                 std::thread::sleep(POLL);
             }
@@ -53,32 +56,55 @@ impl SocketWatch {
     pub fn end(self) -> BTreeSet<Contact> {
         self.stop.store(true, Ordering::Relaxed);
         let (looks, found) = self.looks.join().expect("the watch looks to its end");
-        assert!(looks > 100, "it looked only {looks} times");
+        assert!(looks >= LOOKS_MIN, "it looked only {looks} times");
         found
     }
 }
 
-/// The contacts of a process at this moment that are not allowed.
-fn contacts(process: &Allowed) -> Vec<Contact> {
-    let sockets = sockets_of(process.pid);
-    let mut found = Vec::new();
-    for protocol in ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"] {
-        let path = format!("/proc/{}/net/{protocol}", process.pid);
-        // A process that has just ended talks to nobody.
-        let Ok(table) = std::fs::read_to_string(path) else { continue };
-        for line in table.lines().skip(1) {
+/// One row of the system's tables of sockets.
+struct Socket {
+    protocol: &'static str,
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: String,
+    inode: String,
+}
+
+/// All sockets of this machine, of whomever.
+fn sockets() -> Vec<Socket> {
+    let of_table = |protocol: &'static str| {
+        let table = std::fs::read_to_string(format!("/proc/net/{protocol}")).unwrap_or_default();
+        let row = |line: &str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let (local, remote, state, inode) = (fields[1], fields[2], fields[3], fields[9]);
-            if !sockets.contains(inode) {
-                continue;
-            }
-            let (local, remote) = (address(local), address(remote));
-            let serves = local == process.rpc;
-            let is_allowed = protocol.starts_with("tcp")
-                && (serves || (state != LISTENING && process.remotes.contains(&remote)));
-            if !is_allowed {
-                found.push(format!("{protocol} {local} -> {remote} (state {state})"));
-            }
+            let [_, local, remote, state, .., inode] = fields.get(..10)? else { return None };
+            Some(Socket {
+                protocol,
+                local: address(local),
+                remote: address(remote),
+                state: (*state).to_owned(),
+                inode: (*inode).to_owned(),
+            })
+        };
+        table.lines().skip(1).filter_map(row).collect::<Vec<_>>()
+    };
+    ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"].into_iter().flat_map(of_table).collect()
+}
+
+/// The contacts of processes at this moment that are not allowed.
+fn contacts(processes: &[Allowed]) -> Vec<Contact> {
+    // What a process opens after this look is seen by the next one.
+    let owned: Vec<_> = processes.iter().map(|process| (process, sockets_of(process.pid))).collect();
+    let mut found = Vec::new();
+    for socket in sockets() {
+        let Some((process, _)) = owned.iter().find(|(_, inodes)| inodes.contains(&socket.inode)) else {
+            continue;
+        };
+        let Socket { protocol, local, remote, state, .. } = &socket;
+        let serves = *local == process.rpc;
+        let is_allowed = protocol.starts_with("tcp")
+            && (serves || (state != LISTENING && process.remotes.contains(remote)));
+        if !is_allowed {
+            found.push(format!("{protocol} {local} -> {remote} (state {state})"));
         }
     }
     found
