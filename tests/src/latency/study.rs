@@ -43,11 +43,39 @@ pub struct Measured {
     pub predicted: Vec<f64>,
 }
 
+/// What came of one kind of lie.
+#[derive(Debug, Clone)]
+pub struct Lied {
+    /// The lie.
+    pub lie: Lie,
+    /// Latencies.
+    pub samples: Samples,
+    /// Seats in the core that the liars have, over all deployments: when they tell the truth, and when they lie.
+    pub liars_seats: (usize, usize),
+    /// Honest members of the honest network's core that are not in it when the others lie, over all deployments.
+    pub honest_losses: usize,
+}
+
+impl Lied {
+    fn new(lie: Lie) -> Self {
+        Self { lie, samples: Samples::default(), liars_seats: (0, 0), honest_losses: 0 }
+    }
+
+    fn count_seats(&mut self, liars: &[usize], honest: &BTreeSet<usize>, lied: &BTreeSet<usize>) {
+        let seats = |core: &BTreeSet<usize>| liars.iter().filter(|liar| core.contains(liar)).count();
+        self.liars_seats.0 += seats(honest);
+        self.liars_seats.1 += seats(lied);
+        self.honest_losses += honest.difference(lied).filter(|member| !liars.contains(member)).count();
+    }
+}
+
 /// What came of one size.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// Validators.
     pub validators: usize,
+    /// Deployments that were studied.
+    pub deployments: u64,
     /// How many of them may fail in any way with measured weights.
     pub tolerance: usize,
     /// Equal weights.
@@ -55,7 +83,7 @@ pub struct Row {
     /// Measured weights.
     pub measured: Measured,
     /// Measured weights when `tolerance` validators lie, under the best leader.
-    pub lies: Vec<(Lie, Samples)>,
+    pub lies: Vec<Lied>,
     /// The worst-placed boast and then fall silent: what equal weights make of the same silence, and measured ones.
     pub silence: (Samples, Samples),
     /// Crashes survived at one per epoch, fewest and most over the deployments: with equal weights, and measured ones.
@@ -73,10 +101,11 @@ impl Plan {
         let tolerance = fast_tolerance(validators);
         let mut row = Row {
             validators,
+            deployments: self.deployments,
             tolerance,
             equal: Measured::default(),
             measured: Measured::default(),
-            lies: Lie::ALL.map(|lie| (lie, Samples::default())).to_vec(),
+            lies: Lie::ALL.map(Lied::new).to_vec(),
             silence: Default::default(),
             crashes: [None, None],
         };
@@ -102,9 +131,11 @@ impl Plan {
         for (weigher, measured) in [(&equal, &mut row.equal), (&honest, &mut row.measured)] {
             self.measure(deployment, weigher, measured);
         }
-        for (lie, samples) in &mut row.lies {
-            let weigher = Weigher::new(deployment, tolerance, Some(*lie)).settled();
-            samples.extend(&self.best(deployment, &weigher, &BTreeSet::new()));
+        for lied in &mut row.lies {
+            let weigher = Weigher::new(deployment, tolerance, Some(lied.lie)).settled();
+            lied.samples.extend(&self.best(deployment, &weigher, &BTreeSet::new()));
+            let liars = lied.lie.liars(deployment, tolerance);
+            lied.count_seats(&liars, &honest.core(), &weigher.core());
         }
         let silent: BTreeSet<usize> = Lie::Boast.liars(deployment, tolerance).into_iter().collect();
         let boasted = Weigher::new(deployment, tolerance, Some(Lie::Boast)).settled();

@@ -1,7 +1,7 @@
 //! The study as a table in Markdown.
 
 use super::samples::Samples;
-use super::study::Row;
+use super::study::{Lied, Row};
 
 /// Means and 99th percentiles in milliseconds, and how much less than with equal weights and the best leader.
 pub fn latencies(rows: &[Row]) -> String {
@@ -32,16 +32,16 @@ pub fn latencies(rows: &[Row]) -> String {
     lines.join("\n")
 }
 
-/// Latencies when as many as may fail lie, or lie and fall silent.
+/// Latencies when as many as may fail lie, or lie and fall silent, and what seats in the core change hands; means per deployment.
 pub fn liars(rows: &[Row]) -> String {
     let mut lines = vec![
-        "| validators | liars | what they do | mean | p99 | against the same without lies |".to_owned(),
-        "|---|---|---|---|---|---|".to_owned(),
+        "| validators | liars | what they do | mean | p99 | against the same without lies | liars in the core: honest, lying | honest ones that lose their seat |".to_owned(),
+        "|---|---|---|---|---|---|---|---|".to_owned(),
     ];
     for row in rows {
-        let mut push = |what: &str, samples: &Samples, against: &Samples| {
+        let mut push = |what: &str, samples: &Samples, against: &Samples, seats: &str| {
             lines.push(format!(
-                "| {} | {} | {what} | {} | {} | {} |",
+                "| {} | {} | {what} | {} | {} | {} | {seats} |",
                 row.validators,
                 row.tolerance,
                 millis(samples.mean_ms()),
@@ -49,11 +49,14 @@ pub fn liars(rows: &[Row]) -> String {
                 change(samples, against),
             ));
         };
-        for (lie, samples) in &row.lies {
-            push(lie.name(), samples, &row.measured.best);
+        let mean = |seats: usize| seats as f64 / row.deployments.max(1) as f64;
+        for Lied { lie, samples, liars_seats: (honest, lying), honest_losses } in &row.lies {
+            let seats = format!("{:.2}, {:.2} | {:.2}", mean(*honest), mean(*lying), mean(*honest_losses));
+            push(lie.name(), samples, &row.measured.best, &seats);
         }
-        push("worst-placed claim 1 ms, then fall silent", &row.silence.1, &row.measured.best);
-        push("the same fall silent, equal weights", &row.silence.0, &row.equal.best);
+        let as_above = " | ";
+        push("worst-placed claim 1 ms, then fall silent", &row.silence.1, &row.measured.best, as_above);
+        push("the same fall silent, equal weights", &row.silence.0, &row.equal.best, as_above);
     }
     lines.join("\n")
 }

@@ -63,6 +63,12 @@ impl<'a> Weigher<'a> {
         self.outcome.as_ref().map_or_else(|| vec![EQUAL; self.deployment.size()], measured)
     }
 
+    /// The core; nobody before the first epoch has ended.
+    pub fn core(&self) -> BTreeSet<usize> {
+        let nodes = self.outcome.iter().flat_map(|outcome| outcome.nodes.iter().enumerate());
+        nodes.filter(|(_, node)| node.in_core).map(|(node, _)| node).collect()
+    }
+
     /// Who may lead, best first: the core's present members, or everybody.
     pub fn leaders(&self) -> Vec<usize> {
         let position = |id| (0..self.deployment.size()).find(|node| self.deployment.id(*node) == id);
