@@ -65,8 +65,7 @@ impl Engine {
         self.timing.round_trip_ms = round_trip_ms.unwrap_or(0).min(ROUND_TRIP_MS_MAX);
     }
 
-    /// How long the current view may go without a commit.
-    pub(super) fn timeout_ms(&self) -> u64 {
+    fn timeout_ms(&self) -> u64 {
         let doublings = self.timing.timeouts.min(TIMEOUT_DOUBLINGS);
         self.base_timeout_ms().saturating_mul(1_u64.checked_shl(doublings).unwrap_or(1))
     }

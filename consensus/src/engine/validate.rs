@@ -38,7 +38,8 @@ impl Engine {
         if let Some(verdict) = self.check_kind(header, parent) {
             return verdict;
         }
-        if origin == Origin::Leader && !self.is_timely(header) {
+        let drift = self.epoch.parameters.get(Parameter::ClockDriftMaxMs);
+        if origin == Origin::Leader && header.timestamp_ms > self.now.unix_ms.saturating_add(drift) {
             return Verdict::Wait(Missing::Progress);
         }
         if header.executed.height > self.executed.height {
@@ -55,20 +56,6 @@ impl Engine {
         } else {
             Verdict::Wait(Missing::Batches)
         }
-    }
-
-    /// Whether a fresh proposal's timestamp is near this node's clock: not ahead by more than the accepted drift, nor behind by
-    /// more than the drift and this node's timeout.
-    ///
-    /// A leader whose clock is right stamps what it sends with the time of sending. What comes later than a timeout cannot be
-    /// committed within one, so a correct leader loses nothing by the second bound that its view would not lose anyhow; and it
-    /// grows with the timeout. What is too old stays so, and the view ends. Nobody is accused: the way here may have been long, or
-    /// this node's clock be wrong. What earlier views have prepared is as old as it is.
-    fn is_timely(&self, header: &Header) -> bool {
-        let drift = self.epoch.parameters.get(Parameter::ClockDriftMaxMs);
-        let (latest, late) =
-            (self.now.unix_ms.saturating_add(drift), drift.saturating_add(self.timeout_ms()));
-        (self.now.unix_ms.saturating_sub(late)..=latest).contains(&header.timestamp_ms)
     }
 
     /// Whether a later view has committed another parent: the header was right when it was proposed, so nobody is to blame,

@@ -23,5 +23,4 @@ mod propose;
 mod restart;
 mod support;
 mod testimony;
-mod timestamps;
 mod view_change;
