@@ -12,9 +12,9 @@ pub const TIMEOUT_DOUBLINGS: u32 = 6;
 /// living leaders are left; larger: a dead one costs more time there.
 pub const ROUND_TRIPS_PER_TIMEOUT: u64 = 8;
 
-/// The longest round trip that counts. Beyond it the network is as good as down, and whoever could stretch what is measured
-/// must not put off view changes for good.
-pub const ROUND_TRIP_MS_MAX: u64 = 10_000;
+/// The longest round trip that counts: twice what Tor's take as a rule. Smaller: slower links lose living leaders; larger: what
+/// a peer that was away has stretched, or whoever can stretch what is measured, puts off the change of a dead one longer.
+pub const ROUND_TRIP_MS_MAX: u64 = 2_000;
 
 /// Votes, proposals and view changes are sent again each time this fraction of the view timeout passes without a
 /// commit. Smaller: more traffic when a network is slow; larger: a lost message costs more time, up to a view change.

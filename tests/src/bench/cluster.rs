@@ -66,7 +66,7 @@ async fn run_payload(plan: &Plan, payload: usize, told: &mut impl FnMut(&Step)) 
     let mut found = Payload {
         payload,
         bound_per_second: bound.proposals_per_second(plan.validators),
-        critical_path_ms: bound.critical_path_us(plan.validators) / 1e3,
+        critical_path_ms: bound.critical_path_us() / 1e3,
         bound,
         steps: Vec::new(),
         highest: None,

@@ -8,6 +8,14 @@ use super::report::{Payload, Report};
 /// what the machine itself was slower or faster.
 pub fn compare(earlier: &Report, now: &Report) -> String {
     let mut text = String::from("against the saved run (now : then)\n");
+    if (earlier.p99_limit_ms, earlier.seconds) != (now.p99_limit_ms, now.seconds) {
+        let _ = writeln!(
+            text,
+            "not comparable: {} s a rate and p99 within {} ms then, {} s and {} ms now",
+            earlier.seconds, earlier.p99_limit_ms, now.seconds, now.p99_limit_ms
+        );
+        return text;
+    }
     if earlier.validators != now.validators || earlier.cores != now.cores {
         let _ = writeln!(
             text,

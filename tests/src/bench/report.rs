@@ -26,7 +26,7 @@ pub struct Step {
     pub p999_ms: f64,
     /// The slowest.
     pub max_ms: f64,
-    /// How late the generator's own last put left, in milliseconds: above a few, the generator could not keep up.
+    /// How late the latest put left the generator, in milliseconds: above some ten, it was the generator that could not keep up.
     pub behind_ms: f64,
     /// Puts that failed, by error code.
     pub errors: BTreeMap<String, u64>,

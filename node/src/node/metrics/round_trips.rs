@@ -3,7 +3,7 @@
 //! The time of a vote is kept until its receipts come. Each peer has its last samples; what is told of it is their median,
 //! so that a pause of either side does not pass for distance.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aegis_metrics::matrix::MISSING_RTT_US;
 use aegis_metrics::median::{lower_median, weighted_lower_median};
@@ -21,10 +21,20 @@ const SAMPLE_AGE_US: u64 = 120_000_000;
 /// of the receipts.
 const RECEIPT_INTERVAL_US: u64 = 200_000;
 
+/// An own vote whose receipts are waited for.
+#[derive(Debug)]
+struct Awaited {
+    receipt: Receipt,
+    first_sent_us: u64,
+    /// Whose receipt has come. A vote that is sent again gets another one, which measures how long nothing was decided and not
+    /// how far away the peer is.
+    answered: BTreeSet<ValidatorId>,
+}
+
 /// Samples of each validator.
 #[derive(Debug, Default)]
 pub struct RoundTrips {
-    awaited: VecDeque<(Receipt, u64)>,
+    awaited: VecDeque<Awaited>,
     samples: BTreeMap<ValidatorId, VecDeque<(u64, u32)>>,
     receipts_sent: BTreeMap<ValidatorId, u64>,
 }
@@ -39,28 +49,34 @@ impl RoundTrips {
     /// An own vote was sent whose receipts count.
     pub fn sent(&mut self, receipt: Receipt, at_us: u64) {
         // A vote that is sent again keeps its first time: a receipt of the first must not look fast.
-        if self.awaited.iter().any(|(known, _)| *known == receipt) {
+        if self.awaited.iter().any(|known| known.receipt == receipt) {
             return;
         }
         if self.awaited.len() >= AWAITED_MAX {
             self.awaited.pop_front();
         }
-        self.awaited.push_back((receipt, at_us));
+        self.awaited.push_back(Awaited { receipt, first_sent_us: at_us, answered: BTreeSet::new() });
     }
 
-    /// A receipt came. One for a vote that is not known, or any more, says nothing.
+    /// A member's receipt came. One for a vote that is not known, or any more, says nothing, nor does a second one.
     pub fn answered(&mut self, from: &ValidatorId, receipt: Receipt, at_us: u64) {
-        if let Some((_, sent)) = self.awaited.iter().find(|(known, _)| *known == receipt) {
-            self.sample(from, at_us.saturating_sub(*sent), at_us);
+        let Some(awaited) = self.awaited.iter_mut().find(|known| known.receipt == receipt) else { return };
+        if awaited.answered.insert(*from) {
+            let rtt_us = at_us.saturating_sub(awaited.first_sent_us);
+            self.sample(from, rtt_us, at_us);
         }
     }
 
     fn sample(&mut self, peer: &ValidatorId, rtt_us: u64, at_us: u64) {
+        // So long was the peer away, or this node.
+        let Some(rtt_us) = u32::try_from(rtt_us).ok().filter(|rtt_us| *rtt_us < MISSING_RTT_US) else {
+            return;
+        };
         let samples = self.samples.entry(*peer).or_default();
         if samples.len() >= SAMPLES_MAX {
             samples.pop_front();
         }
-        samples.push_back((at_us, u32::try_from(rtt_us).unwrap_or(MISSING_RTT_US).min(MISSING_RTT_US)));
+        samples.push_back((at_us, rtt_us));
     }
 
     /// Whether a peer is to get a receipt now; then it counts as sent.
@@ -151,6 +167,17 @@ mod tests {
         assert_eq!(trips.median(&peer, 60_000), None);
         trips.answered(&peer, receipt(1), 61_000);
         assert_eq!(trips.median(&peer, 61_000), Some(60_000));
+        for later in 1..10 {
+            trips.answered(&peer, receipt(1), 61_000 + later * 500_000);
+        }
+        assert_eq!(
+            trips.median(&peer, 61_000),
+            Some(60_000),
+            "what is sent again in a stall measures the stall"
+        );
+        trips.sent(receipt(2), 61_000);
+        trips.answered(&peer, receipt(2), 61_000 + u64::from(MISSING_RTT_US));
+        assert_eq!(trips.median(&peer, 61_000), Some(60_000), "so long nobody is under way");
         assert_eq!(trips.median(&peer, 61_000 + SAMPLE_AGE_US + 1), None);
     }
 
