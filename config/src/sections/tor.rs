@@ -21,9 +21,9 @@ section! {
     /// `tor`. The node becomes an onion service with an address that lasts; its key lies in the home's folder `tor`.
     pub struct TorSection as "p2p.tor" {
         /// "off"; "also", besides the addresses in `p2p.listen`, which peers try first; or "only": nothing but onion addresses
-        /// is dialled, announced, resolved or remembered, and `p2p.listen` counts for nothing.
+        /// is dialled, announced, resolved or remembered, and an address in `p2p.listen` is refused.
         mode: TorMode = TorMode::Off;
-        /// Bridge lines, where Tor itself is blocked or shall not be seen, as https://bridges.torproject.org gives them.
+        /// Bridge lines, where Tor itself is blocked or shall not be seen, as bridges.torproject.org gives them.
         bridges: Vec<String> = Vec::new();
         /// Programs for the bridges' transports, such as "obfs4=/usr/bin/lyrebird".
         pluggable_transports: Vec<String> = Vec::new();

@@ -10,7 +10,7 @@
 //! # Invariants
 //! 1. Each onion address that is dialled has circuits of its own: two peers cannot tell that one node talks to both by the
 //!    circuit they share.
-//! 2. The remote of an incoming stream is unknown. It is given a name ([`incoming_name`]) that nobody can dial.
+//! 2. The remote of an incoming stream is unknown. It is given a name (`incoming_name`) that nobody can dial.
 //! 3. Rendezvous that others cause are bounded before anybody has proven a key.
 //!
 //! The settings and the state are here in every build; the client itself only with the feature `tor`.

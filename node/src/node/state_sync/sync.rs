@@ -32,6 +32,8 @@ use crate::node::snapshot::shelf::make_folder;
 const MANIFEST_PATIENCE: Duration = Duration::from_secs(40);
 /// Before a part is asked for again of a peer that was busy.
 const LATER_PAUSE: Duration = Duration::from_millis(500);
+/// ... so often for a whole manifest.
+const LATER_TRIES: u32 = 6;
 
 /// Why no snapshot was taken over.
 #[derive(Debug, thiserror::Error)]
@@ -309,6 +311,7 @@ impl StateSync {
     async fn manifest_by_parts(&self, offer: Offer, peer: &ValidatorId) -> Result<Vec<u8>, SyncFailure> {
         let unverified = |reason: &str| SyncFailure::Unverified(reason.to_owned());
         let mut encoding = Vec::new();
+        let mut tries_left = LATER_TRIES;
         // One part more than a manifest has is enough to find out that it is none.
         while encoding.len() <= MANIFEST_BYTES_MAX {
             let question = SnapshotQuestion::Manifest { offer, offset: encoding.len() as u64 };
@@ -329,8 +332,10 @@ impl StateSync {
                     nonsense(&self.network, peer);
                     return Err(unverified("the peer sent something else"));
                 }
-                // The time that all parts have is what ends this.
-                Err(NoAnswer::Later) => tokio::time::sleep(LATER_PAUSE).await,
+                Err(NoAnswer::Later) if tries_left > 0 => {
+                    tries_left -= 1;
+                    tokio::time::sleep(LATER_PAUSE).await;
+                }
                 Err(_) => return Err(unverified("the peer did not send it")),
             }
         }
