@@ -22,10 +22,10 @@ use crate::tor::TorTransport;
 /// A handshake over a slow link takes a few round trips; one that takes longer only occupies a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The same through Tor, with what comes before it: the directory at the first start, a descriptor, circuits, tries. A dial
-/// that waits costs nothing but a slot among the pending ones.
+/// The same through Tor, with what comes before it: a descriptor, circuits, tries. A dial that waits costs nothing but a slot
+/// among the pending ones.
 #[cfg(feature = "tor")]
-const TOR_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+const TOR_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Streams that one TCP connection may carry at once. Two lanes, gossip, a few queries and requests need far fewer.
 const STREAMS_MAX: usize = 256;

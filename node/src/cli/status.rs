@@ -121,7 +121,7 @@ fn tor_fields(fields: Fields, tor: &TorState) -> Fields {
         Some(reason) => format!("stuck at {} %: {reason}", tor.percent),
         None => format!("{} %: {}", tor.percent, tor.phase),
     };
-    let found = if tor.reachable { "can be found by peers" } else { "not published yet" };
+    let found = if tor.reachable { "published" } else { "being published" };
     fields
         .field("tor", format!("{}; {way}", tor.mode))
         .field("onion service", format!("{found}; {} connections through Tor", tor.circuits))

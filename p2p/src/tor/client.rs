@@ -16,9 +16,9 @@ use super::state::TorState;
 use super::stream::TorStream;
 use crate::error::chain_of;
 
-/// Fetching a descriptor and building circuits takes seconds on the public network, and several tries at worst. While the
-/// client is on its way into the network, a dial waits for it.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(90);
+/// Fetching a descriptor and building circuits takes seconds on the public network, and several tries at worst. Longer waits
+/// come from a descriptor of before a restart of the peer, and end sooner with a new dial.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Onion addresses that have circuits of their own. Far more than a node has peers; the addresses come from others.
 const ISOLATED_MAX: usize = 1024;
@@ -51,11 +51,15 @@ impl Client {
         preferences.connect_to_onion_services(BoolOrAuto::Explicit(true));
         preferences.set_isolation(self.isolation(&onion));
         let dialled = self.tor.connect_with_prefs((onion.as_str(), port), &preferences);
-        match timeout(DIAL_TIMEOUT, dialled).await {
-            Ok(Ok(stream)) => Ok(TorStream::new(stream, Arc::clone(&self.state))),
-            Ok(Err(error)) => Err(io::Error::other(chain_of(&error))),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
+        let failure = match timeout(DIAL_TIMEOUT, dialled).await {
+            Ok(Ok(stream)) => return Ok(TorStream::new(stream, Arc::clone(&self.state))),
+            Ok(Err(error)) => io::Error::other(chain_of(&error)),
+            Err(_) => io::ErrorKind::TimedOut.into(),
+        };
+        // arti goes on with what has failed here, and a further dial would wait for it: the next one begins anew, with a
+        // descriptor and circuits of its own.
+        self.isolated.lock().unwrap_or_else(PoisonError::into_inner).remove(&onion);
+        Err(failure)
     }
 
     fn isolation(&self, onion: &str) -> IsolationToken {

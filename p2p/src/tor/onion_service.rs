@@ -106,10 +106,14 @@ impl Circuit {
             return;
         };
         match request.accept(Connected::new_empty()).await {
-            Ok(stream) => room.send(IncomingTorStream {
-                number: self.numbers.fetch_add(1, Ordering::Relaxed),
-                stream: TorStream::new(stream, Arc::clone(&self.state)),
-            }),
+            Ok(stream) => {
+                // Whoever is here has found the descriptor.
+                self.state.change(|status| status.is_reachable = true);
+                room.send(IncomingTorStream {
+                    number: self.numbers.fetch_add(1, Ordering::Relaxed),
+                    stream: TorStream::new(stream, Arc::clone(&self.state)),
+                });
+            }
             Err(error) => tracing::debug!(%error, "a stream through Tor was not accepted"),
         }
     }

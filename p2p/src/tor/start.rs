@@ -187,12 +187,14 @@ async fn follow_service(service: Arc<RunningOnionService>, state: Arc<TorState>)
     let mut was_reachable = false;
     loop {
         let status = service.status();
-        let is_reachable = match status.state() {
-            // A new directory makes a new publication due. Until then the one before serves.
-            State::Bootstrapping => was_reachable,
-            state => state.is_fully_reachable(),
+        let known = match status.state() {
+            // A new directory makes a new publication due, and after a restart only half of it may be done. Until then the
+            // one before serves, and peers who come show that they find the node.
+            State::Bootstrapping => None,
+            state => Some(state.is_fully_reachable()),
         };
-        state.change(|status| status.is_reachable = is_reachable);
+        state.change(|status| status.is_reachable = known.unwrap_or(status.is_reachable));
+        let is_reachable = state.status().is_reachable;
         if is_reachable && !was_reachable {
             tracing::info!("the onion service can be found by peers");
         } else if was_reachable && !is_reachable {

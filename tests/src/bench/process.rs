@@ -53,15 +53,17 @@ mod tests {
 
     #[test]
     fn work_and_memory_of_this_very_process_are_seen() {
+        // Other tests of this process take and give back memory meanwhile: only what is held here is sure to be in the figures.
+        const HELD: u64 = 32 << 20;
         let before = Usage::of(std::process::id()).expect("this process runs");
-        let held = vec![7_u8; 32 << 20];
+        let held = vec![7_u8; HELD as usize];
         let mut sum = 0_u64;
         while Usage::of(std::process::id()).expect("it runs").cpu < before.cpu + Duration::from_millis(50) {
             sum = held.iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte)));
         }
         let after = Usage::of(std::process::id()).expect("it runs");
-        assert!(sum > 0 && after.resident >= before.resident + (16 << 20));
-        assert!(after.resident_peak >= after.resident && after.descriptors > 0);
+        assert!(sum > 0 && after.resident >= HELD, "{after:?}");
+        assert!(after.resident_peak >= HELD && after.descriptors > 0, "{after:?}");
         assert!(Usage::of(u32::MAX).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use aegis_rpc::Status;
 use aegis_types::ProposalBody;
 
 use crate::cluster::{Transport, binary};
@@ -26,6 +27,8 @@ async fn four_validators_and_an_observer_agree_and_find_each_other_from_one_onio
         last = committed.height;
     }
     wait_connected(&cluster).await;
+    let is_published = |status: &Status| status.tor.as_ref().is_some_and(|tor| tor.reachable);
+    wait_status(&cluster, 0, "a published descriptor", is_published).await;
     eprintln!("all connected after {:.1} s", started.elapsed().as_secs_f64());
     let height = last.expect("a committed proposal has a height");
     wait_status(&cluster, 4, "what was committed", |status| status.executed_height >= height).await;
@@ -51,10 +54,7 @@ async fn a_restarted_node_has_the_same_address_and_comes_back() {
     let height = committed.height.expect("a height");
     wait_status(&cluster, 1, "what it has missed", |status| status.executed_height >= height).await;
     wait_connected(&cluster).await;
-    let state = wait_status(&cluster, 1, "its service", |status| {
-        status.tor.as_ref().is_some_and(|tor| tor.reachable)
-    });
-    let tor = state.await.tor.expect("a state of Tor");
+    let tor = cluster.status(1).await.unwrap().tor.expect("a state of Tor");
     assert_eq!((tor.mode.as_str(), tor.percent, tor.blocked), ("only", 100, None));
     assert!(tor.circuits >= 4, "{} circuits", tor.circuits);
 }

@@ -28,12 +28,6 @@ async fn listed_nodes_find_each_other_and_a_stranger_finds_nobody() {
         cluster.start_node(index, &[Transport::Tor]);
     }
     wait_connected(&cluster).await;
-    for index in 0..2 {
-        wait_status(&cluster, index, "a published descriptor", |status| {
-            status.tor.as_ref().is_some_and(|tor| tor.reachable)
-        })
-        .await;
-    }
     cluster.start_node(stranger, &[Transport::Tor]);
     wait_status(&cluster, stranger, "the Tor network", |status| {
         status.tor.as_ref().is_some_and(|tor| tor.percent == 100)

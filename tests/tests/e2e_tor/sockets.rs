@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Between two looks. A connection to a peer lasts far longer; a name lookup takes about a millisecond on loopback.
 const POLL: Duration = Duration::from_millis(2);
 
-/// With fewer looks a watch has seen too little to say anything.
+/// With fewer looks a watch has seen too little to say anything; it goes on until then.
 const LOOKS_MIN: u64 = 20;
 
 /// State of a listening TCP socket in `/proc/net/tcp`.
@@ -23,7 +23,7 @@ type Contact = String;
 /// Looks at all sockets of some processes, again and again, until it is asked what it saw.
 pub struct SocketWatch {
     stop: Arc<AtomicBool>,
-    looks: JoinHandle<(u64, BTreeSet<Contact>)>,
+    looks: JoinHandle<BTreeSet<Contact>>,
 }
 
 /// What one process may do.
@@ -42,12 +42,12 @@ impl SocketWatch {
         let is_over = Arc::clone(&stop);
         let looks = std::thread::spawn(move || {
             let (mut looks, mut found) = (0, BTreeSet::new());
-            while !is_over.load(Ordering::Relaxed) {
+            while looks < LOOKS_MIN || !is_over.load(Ordering::Relaxed) {
                 found.extend(contacts(&processes));
                 looks += 1;
                 std::thread::sleep(POLL);
             }
-            (looks, found)
+            found
         });
         Self { stop, looks }
     }
@@ -55,9 +55,7 @@ impl SocketWatch {
     /// Ends the watch: the contacts that were not allowed.
     pub fn end(self) -> BTreeSet<Contact> {
         self.stop.store(true, Ordering::Relaxed);
-        let (looks, found) = self.looks.join().expect("the watch looks to its end");
-        assert!(looks >= LOOKS_MIN, "it looked only {looks} times");
-        found
+        self.looks.join().expect("the watch looks to its end")
     }
 }
 
@@ -88,6 +86,16 @@ fn sockets() -> Vec<Socket> {
         table.lines().skip(1).filter_map(row).collect::<Vec<_>>()
     };
     ["tcp", "tcp6", "udp", "udp6", "raw", "raw6"].into_iter().flat_map(of_table).collect()
+}
+
+/// Whom processes are connected to at this moment, and by how many connections.
+pub fn connected(processes: &[Allowed]) -> BTreeMap<SocketAddr, usize> {
+    let owned: BTreeSet<_> = processes.iter().flat_map(|process| sockets_of(process.pid)).collect();
+    let mut remotes = BTreeMap::new();
+    for socket in sockets().into_iter().filter(|socket| owned.contains(&socket.inode)) {
+        *remotes.entry(socket.remote).or_default() += 1;
+    }
+    remotes
 }
 
 /// The contacts of processes at this moment that are not allowed.

@@ -1,6 +1,6 @@
 //! The private Tor network that the scenarios share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -65,9 +65,20 @@ impl TorNetwork {
         self.relays().into_iter().flat_map(|(_, _, addresses)| addresses).collect()
     }
 
-    /// Kills relays without a word.
-    pub fn kill(&self, names: &[&str]) {
-        self.script("kill", names);
+    /// Kills relays without a word: those of the most connections, so that these are guards in use. Authorities are spared,
+    /// without whom there would be no directory. Their names.
+    pub fn kill_guards(&self, connections: &BTreeMap<SocketAddr, usize>, count: usize) -> Vec<String> {
+        let used = |addresses: &[SocketAddr; 2]| -> usize {
+            addresses.iter().filter_map(|address| connections.get(address)).sum()
+        };
+        let mut relays: Vec<_> =
+            self.relays().into_iter().map(|(name, _, addresses)| (used(&addresses), name)).collect();
+        relays.retain(|(used, name)| *used > 0 && name.starts_with("relay"));
+        relays.sort_unstable_by(|a, b| b.cmp(a));
+        relays.truncate(count);
+        let names: Vec<String> = relays.into_iter().map(|(_, name)| name).collect();
+        self.script("kill", &names.iter().map(String::as_str).collect::<Vec<_>>());
+        names
     }
 
     fn heal(&self) {
