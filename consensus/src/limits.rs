@@ -29,6 +29,10 @@ pub const BATCH_PATIENCE_TIMEOUTS: u64 = 8;
 /// thin load; larger: a longer wait.
 pub const CERTIFY_AFTER_MS: u64 = 1_000;
 
+/// Validators vote for an empty block when this part of the time has passed after which a leader makes one, as its denominator.
+/// Smaller: who commits a block late holds up the empty one after it; larger: a faulty leader makes more of them.
+pub const EMPTY_BLOCK_PART: u64 = 2;
+
 /// Proposals stop when execution lags so many windows behind ordering, and certified state never lags more.
 pub const EXECUTION_LAG_WINDOWS: u64 = 3;
 

@@ -51,7 +51,9 @@ impl Engine {
             && content.digest == header.digest()
             && header.epoch == self.epoch.validators.epoch();
         if is_next && self.may_decide() && certificate.verify(&self.epoch.validators, &self.domain).is_ok() {
-            self.decide(header, certificate);
+            if self.decide(header, certificate) {
+                self.timing.forget_commit();
+            }
         }
     }
 

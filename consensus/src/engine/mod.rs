@@ -82,7 +82,18 @@ struct Proposal {
     header: Header,
     digest: Hash,
     origin: Origin,
-    refused: bool,
+    standing: Standing,
+}
+
+/// Whether a proposal can get this validator's Prepare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Once it is checked.
+    Open,
+    /// No: its timestamp was too old when it came.
+    TooOld,
+    /// No: its proposer broke a rule.
+    Refused,
 }
 
 /// How a header came to be proposed in the current view.

@@ -2,7 +2,7 @@
 
 use aegis_types::{BlockKind, Executed, Header, Height, Parameter, VoteContent, VoteKind};
 
-use super::{Engine, Origin, Proposal};
+use super::{Engine, Origin, Proposal, Standing};
 use crate::limits::CERTIFY_AFTER_MS;
 use crate::message::{Message, PrePrepare};
 use crate::output::Output;
@@ -110,8 +110,12 @@ impl Engine {
         self.promise(height, Record::Prepared { header: header.clone(), vote: vote.clone() });
         self.count_own(&vote);
         let slot = self.slots.entry(height).or_default();
-        slot.proposal =
-            Some(Proposal { header: header.clone(), digest, origin: Origin::Leader, refused: false });
+        slot.proposal = Some(Proposal {
+            header: header.clone(),
+            digest,
+            origin: Origin::Leader,
+            standing: Standing::Open,
+        });
         slot.prepare = Some(vote.clone());
         self.outputs.push(Output::Broadcast(Message::PrePrepare(PrePrepare { header, vote })));
     }

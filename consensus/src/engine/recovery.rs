@@ -12,7 +12,7 @@ use aegis_types::{Certificate, Executed, Hash, Header, Height, Vote};
 
 use super::catch_up::Peers;
 use super::timer::Timing;
-use super::{Engine, Origin, Proposal, Start};
+use super::{Engine, Origin, Proposal, Standing, Start};
 use crate::leader::LeaderSchedule;
 use crate::message::PreparedBlock;
 use crate::pending::Pending;
@@ -152,7 +152,8 @@ impl Engine {
         if vote.content.view == self.view {
             let origin = if header.height > self.plan.end() { Origin::Leader } else { Origin::Plan };
             let slot = self.slots.entry(header.height).or_default();
-            slot.proposal = Some(Proposal { digest: vote.content.digest, header, origin, refused: false });
+            slot.proposal =
+                Some(Proposal { digest: vote.content.digest, header, origin, standing: Standing::Open });
             slot.prepare = Some(vote);
         }
     }

@@ -12,10 +12,10 @@
 
 use aegis_types::{Parameter, View};
 
-use super::Engine;
+use super::{Engine, Origin, Proposal, Slot};
 use crate::limits::{
-    BATCH_PATIENCE_TIMEOUTS, RESENDS_PER_TIMEOUT, ROUND_TRIP_MS_MAX, ROUND_TRIPS_PER_TIMEOUT,
-    TIMEOUT_DOUBLINGS,
+    BATCH_PATIENCE_TIMEOUTS, EMPTY_BLOCK_PART, RESENDS_PER_TIMEOUT, ROUND_TRIP_MS_MAX,
+    ROUND_TRIPS_PER_TIMEOUT, TIMEOUT_DOUBLINGS,
 };
 use crate::message::{Message, PrePrepare, Status};
 use crate::output::Output;
@@ -24,6 +24,8 @@ use crate::output::Output;
 pub(super) struct Timing {
     /// When the last block was committed, or the epoch entered.
     pub(super) last_commit_ms: u64,
+    /// The same, where this node saw it happen: none after a restart, and above a block that it fetched.
+    seen_commit_ms: Option<u64>,
     /// When the last block was committed or the last view entered.
     last_progress_ms: u64,
     /// Since when there has been work.
@@ -43,7 +45,13 @@ impl Timing {
     }
 
     pub(super) fn enter_epoch(&mut self, now_ms: u64) {
-        *self = Self { round_trip_ms: self.round_trip_ms, ..Self::starting_at(now_ms) };
+        let Self { round_trip_ms, seen_commit_ms, .. } = *self;
+        *self = Self { round_trip_ms, seen_commit_ms, ..Self::starting_at(now_ms) };
+    }
+
+    /// The tip was fetched: when it was committed is not known.
+    pub(super) fn forget_commit(&mut self) {
+        self.seen_commit_ms = None;
     }
 
     pub(super) fn enter_view(&mut self, now_ms: u64) {
@@ -65,7 +73,8 @@ impl Engine {
         self.timing.round_trip_ms = round_trip_ms.unwrap_or(0).min(ROUND_TRIP_MS_MAX);
     }
 
-    fn timeout_ms(&self) -> u64 {
+    /// How long the current view may go without a commit.
+    pub(super) fn timeout_ms(&self) -> u64 {
         let doublings = self.timing.timeouts.min(TIMEOUT_DOUBLINGS);
         self.base_timeout_ms().saturating_mul(1_u64.checked_shl(doublings).unwrap_or(1))
     }
@@ -78,6 +87,7 @@ impl Engine {
     pub(super) fn on_progress(&mut self) {
         let now = self.now.monotonic_ms;
         self.timing.last_commit_ms = now;
+        self.timing.seen_commit_ms = Some(now);
         self.timing.last_progress_ms = now;
         self.timing.timeouts = self.timing.timeouts.saturating_sub(1);
         self.timing.work_since_ms = None;
@@ -85,7 +95,9 @@ impl Engine {
 
     /// Keeps track of whether there is work, after every input.
     pub(super) fn note_work(&mut self) {
-        let has_work = self.pending.len() > 0 || self.slots.values().any(|slot| slot.proposal.is_some());
+        let counts =
+            |slot: &Slot| slot.proposal.as_ref().is_some_and(|proposal| !self.is_held_back(proposal));
+        let has_work = self.pending.len() > 0 || self.slots.values().any(counts);
         if !has_work {
             self.timing.work_since_ms = None;
         } else if self.timing.work_since_ms.is_none() {
@@ -104,6 +116,25 @@ impl Engine {
                 self.timing.quorum_since_ms = Some(self.now.monotonic_ms);
             }
         }
+    }
+
+    /// From when on an empty block may follow the tip; none where this node did not see when the tip was committed.
+    pub(super) fn empty_block_from(&self) -> Option<u64> {
+        let seen = self.timing.seen_commit_ms?;
+        let interval = self.idle_block_at().saturating_sub(self.timing.last_commit_ms);
+        Some(seen.saturating_add(interval / EMPTY_BLOCK_PART))
+    }
+
+    /// Whether a proposal is an empty block that came too early. It waits, and nobody waits for it: were it work, a validator that
+    /// has seen the tip late would leave its view for it.
+    fn is_held_back(&self, proposal: &Proposal) -> bool {
+        proposal.origin == Origin::Leader && self.is_premature(&proposal.header)
+    }
+
+    /// When a proposal that came too early may be voted for.
+    fn held_back_until(&self) -> Option<u64> {
+        let open = self.slots.get(&self.tip.height.next())?.proposal.as_ref()?;
+        self.empty_block_from().filter(|_| self.is_held_back(open))
     }
 
     /// When this view is given up, and why; none while a view change waits for its quorum.
@@ -140,6 +171,9 @@ impl Engine {
         let mut deadline = self.resend_at();
         if let Some((view, _)) = self.view_deadline() {
             deadline = deadline.min(view);
+        }
+        if let Some(until) = self.held_back_until() {
+            deadline = deadline.min(until);
         }
         if self.is_leader() && self.target.is_none() && self.slots.is_empty() {
             // Behind the clock's end, execution is what a proposal waits for: its input drives it.
@@ -181,7 +215,7 @@ impl Engine {
         let is_leader = self.is_leader();
         for slot in self.slots.values() {
             if let (Some(proposal), Some(vote)) = (&slot.proposal, &slot.prepare) {
-                let message = if is_leader && proposal.origin == super::Origin::Leader {
+                let message = if is_leader && proposal.origin == Origin::Leader {
                     Message::PrePrepare(PrePrepare { header: proposal.header.clone(), vote: vote.clone() })
                 } else {
                     Message::Vote(vote.clone())

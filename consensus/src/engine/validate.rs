@@ -42,6 +42,9 @@ impl Engine {
         if origin == Origin::Leader && header.timestamp_ms > self.now.unix_ms.saturating_add(drift) {
             return Verdict::Wait(Missing::Progress);
         }
+        if origin == Origin::Leader && self.is_premature(header) {
+            return Verdict::Wait(Missing::Progress);
+        }
         if header.executed.height > self.executed.height {
             return Verdict::Wait(Missing::Progress);
         }
@@ -56,6 +59,33 @@ impl Engine {
         } else {
             Verdict::Wait(Missing::Batches)
         }
+    }
+
+    /// Whether a fresh proposal, at the moment when it comes, is older by its timestamp than a correct leader's could be: by more
+    /// than the accepted drift and this node's timeout.
+    ///
+    /// A leader stamps what it sends with its clock, or a millisecond after the parent. What is on its way for longer than a
+    /// timeout ends its view anyhow, and the bound grows with the timeout; how long it then waits here for a parent does
+    /// not count. Nobody is accused: the way may have been long, or this node's clock be wrong.
+    pub(super) fn is_too_old(&self, header: &Header) -> bool {
+        let drift = self.epoch.parameters.get(Parameter::ClockDriftMaxMs);
+        let age = self.now.unix_ms.saturating_sub(header.timestamp_ms);
+        age > drift.saturating_add(self.timeout_ms())
+    }
+
+    /// Whether a fresh proposal is an empty block that comes too early: there may be one above a committed tip only, when at
+    /// least half of the time has passed after which a leader makes one.
+    ///
+    /// Without this bound a faulty leader could fill the others' logs with nothing at the speed of agreement. Half, as
+    /// the leader may have committed the tip that much earlier than this node. After a restart, and above blocks that were
+    /// fetched, this node does not know when the tip was committed, and lets others judge.
+    pub(super) fn is_premature(&self, header: &Header) -> bool {
+        let may_be_empty = matches!(header.kind, BlockKind::Handover { .. });
+        if may_be_empty || !header.batches.is_empty() {
+            return false;
+        }
+        let is_above_tip = header.height.previous() == self.tip.height;
+        !is_above_tip || self.empty_block_from().is_some_and(|from| self.now.monotonic_ms < from)
     }
 
     /// Whether a later view has committed another parent: the header was right when it was proposed, so nobody is to blame,
