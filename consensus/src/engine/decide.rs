@@ -50,10 +50,12 @@ impl Engine {
             && content.height == header.height
             && content.digest == header.digest()
             && header.epoch == self.epoch.validators.epoch();
-        if is_next && self.may_decide() && certificate.verify(&self.epoch.validators, &self.domain).is_ok() {
-            if self.decide(header, certificate) {
-                self.timing.forget_commit();
-            }
+        if is_next
+            && self.may_decide()
+            && certificate.verify(&self.epoch.validators, &self.domain).is_ok()
+            && self.decide(header, certificate)
+        {
+            self.timing.forget_commit();
         }
     }
 
