@@ -20,7 +20,7 @@ fn net() -> Net {
 fn commit(subject: &mut Subject<'_>, header: &Header) {
     subject.bring_to_commit(0, header);
     let others = subject.others();
-    assert_eq!(committed(&subject.votes(&others, VoteKind::Commit, 0, header)), [header.clone()]);
+    assert_eq!(committed(&subject.votes(&others, VoteKind::Commit, 0, header)), std::slice::from_ref(header));
     subject.executed(header.height, None);
 }
 
