@@ -29,6 +29,11 @@ pub const BATCH_PATIENCE_TIMEOUTS: u64 = 8;
 /// thin load; larger: a longer wait.
 pub const CERTIFY_AFTER_MS: u64 = 1_000;
 
+/// Validators vote for a fresh proposal while its timestamp is at most the accepted drift and so many of their timeouts old.
+/// Smaller: a network that is slow, or a validator whose execution is, loses living leaders; larger: a faulty leader
+/// holds agreed time back further.
+pub const AGE_TIMEOUTS: u64 = 2;
+
 /// Validators vote for an empty block when this part of the time has passed after which a leader makes one, as its denominator.
 /// Smaller: who commits a block late holds up the empty one after it; larger: a faulty leader makes more of them.
 pub const EMPTY_BLOCK_PART: u64 = 2;

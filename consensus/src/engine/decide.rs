@@ -100,6 +100,9 @@ impl Engine {
         }
         self.testify(&certificate.content);
         self.tip = Tip::of(header.clone(), certificate.clone());
+        if !header.batches.is_empty() {
+            self.last_full = header.height;
+        }
         self.pending.remove(&header);
         self.forget_decided(header.executed.height);
         self.on_progress();

@@ -82,18 +82,7 @@ struct Proposal {
     header: Header,
     digest: Hash,
     origin: Origin,
-    standing: Standing,
-}
-
-/// Whether a proposal can get this validator's Prepare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Once it is checked.
-    Open,
-    /// No: its timestamp was too old when it came.
-    TooOld,
-    /// No: its proposer broke a rule.
-    Refused,
+    refused: bool,
 }
 
 /// How a header came to be proposed in the current view.
@@ -165,6 +154,8 @@ pub struct Engine {
     next_epoch: Option<NextEpoch>,
 
     tip: Tip,
+    /// The newest committed block with batches; after a restart the newest that may have some.
+    last_full: Height,
     executed: Executed,
     /// Own state roots, from the tip's certified one on.
     roots: BTreeMap<Height, Hash>,

@@ -2,7 +2,7 @@
 
 use aegis_types::{BlockKind, Executed, Header, Height, Parameter, VoteContent, VoteKind};
 
-use super::{Engine, Origin, Proposal, Standing};
+use super::{Engine, Origin, Proposal};
 use crate::limits::CERTIFY_AFTER_MS;
 use crate::message::{Message, PrePrepare};
 use crate::output::Output;
@@ -83,15 +83,12 @@ impl Engine {
         height == self.tip.height.next() && self.now.monotonic_ms >= self.idle_block_at()
     }
 
-    /// When the next block is due without any batch. What the tip's batches change is certified by a later block, so above
-    /// a tip with batches one is due soon, however long the interval is.
+    /// When the next block is due without any batch. What batches change is certified by a later block, so until the tip
+    /// certifies the newest batches one is due soon, however long the interval is.
     pub(super) fn idle_block_at(&self) -> u64 {
         let mut interval = self.epoch.parameters.get(Parameter::IdleIntervalMs);
-        let leaves_uncertified = |header: &Header| {
-            // A block names the state of the one before it, or of an older one while execution lags.
-            !header.batches.is_empty() || header.executed.height.next() < header.height
-        };
-        if self.tip.block.as_ref().is_some_and(|(header, _)| leaves_uncertified(header)) {
+        // A block names the state of the one before it, or of an older one while execution lags.
+        if self.tip.header().is_some_and(|header| self.last_full > header.executed.height) {
             interval = interval.min(CERTIFY_AFTER_MS);
         }
         self.timing.last_commit_ms.saturating_add(interval)
@@ -110,12 +107,8 @@ impl Engine {
         self.promise(height, Record::Prepared { header: header.clone(), vote: vote.clone() });
         self.count_own(&vote);
         let slot = self.slots.entry(height).or_default();
-        slot.proposal = Some(Proposal {
-            header: header.clone(),
-            digest,
-            origin: Origin::Leader,
-            standing: Standing::Open,
-        });
+        slot.proposal =
+            Some(Proposal { header: header.clone(), digest, origin: Origin::Leader, refused: false });
         slot.prepare = Some(vote.clone());
         self.outputs.push(Output::Broadcast(Message::PrePrepare(PrePrepare { header, vote })));
     }

@@ -12,7 +12,8 @@ use aegis_types::{Certificate, Executed, Hash, Header, Height, Vote};
 
 use super::catch_up::Peers;
 use super::timer::Timing;
-use super::{Engine, Origin, Proposal, Standing, Start};
+use super::{Engine, Origin, Proposal, Start};
+use crate::epoch::Tip;
 use crate::leader::LeaderSchedule;
 use crate::message::PreparedBlock;
 use crate::pending::Pending;
@@ -38,6 +39,7 @@ impl Engine {
             epoch,
             origin,
             next_epoch,
+            last_full: newest_full(&tip),
             tip,
             executed,
             roots,
@@ -152,8 +154,7 @@ impl Engine {
         if vote.content.view == self.view {
             let origin = if header.height > self.plan.end() { Origin::Leader } else { Origin::Plan };
             let slot = self.slots.entry(header.height).or_default();
-            slot.proposal =
-                Some(Proposal { digest: vote.content.digest, header, origin, standing: Standing::Open });
+            slot.proposal = Some(Proposal { digest: vote.content.digest, header, origin, refused: false });
             slot.prepare = Some(vote);
         }
     }
@@ -180,6 +181,12 @@ impl Engine {
             self.prepared.insert(height, PreparedBlock { header, certificate });
         }
     }
+}
+
+/// The newest block up to the tip that may have batches: of those below the tip nothing is known here.
+fn newest_full(tip: &Tip) -> Height {
+    let is_empty = tip.header().is_some_and(|header| header.batches.is_empty());
+    if is_empty { tip.height.previous() } else { tip.height }
 }
 
 /// The height of a Commit vote.

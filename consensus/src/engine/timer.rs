@@ -6,9 +6,9 @@
 //! is alone with its wish waits, and goes on following commits.
 //!
 //! The first timeout is the agreed one, or longer where a quorum is farther away than that allows for
-//! ([`Engine::set_round_trip`]). Timers decide only when a validator wishes to leave a view, never what it may vote for, so
-//! that validators may differ in them and measurements may be wrong or lies: safety does not depend on them, and liveness on
-//! nothing but that they grow while nothing is committed.
+//! ([`Engine::set_round_trip`]). Timers decide when a validator wishes to leave a view, and how old a fresh proposal may be that it
+//! votes for: only what it does *not* vote for, so that validators may differ in them and measurements may be wrong or lies.
+//! Safety does not depend on them, and liveness on nothing but that they grow while nothing is committed.
 
 use aegis_types::{Parameter, View};
 
@@ -95,9 +95,8 @@ impl Engine {
 
     /// Keeps track of whether there is work, after every input.
     pub(super) fn note_work(&mut self) {
-        let counts =
-            |slot: &Slot| slot.proposal.as_ref().is_some_and(|proposal| !self.is_held_back(proposal));
-        let has_work = self.pending.len() > 0 || self.slots.values().any(counts);
+        let is_work = |slot: &Slot| slot.proposal.is_some() && !self.is_held_back(slot);
+        let has_work = self.pending.len() > 0 || self.slots.values().any(is_work);
         if !has_work {
             self.timing.work_since_ms = None;
         } else if self.timing.work_since_ms.is_none() {
@@ -125,15 +124,16 @@ impl Engine {
         Some(seen.saturating_add(interval / EMPTY_BLOCK_PART))
     }
 
-    /// Whether a proposal is an empty block that came too early. It waits, and nobody waits for it: were it work, a validator that
-    /// has seen the tip late would leave its view for it.
-    fn is_held_back(&self, proposal: &Proposal) -> bool {
-        proposal.origin == Origin::Leader && self.is_premature(&proposal.header)
+    /// Whether a slot's proposal is an empty block that came too early. It waits, and the view does not wait for it: were it work, a
+    /// validator that has seen the tip late would leave its view for it.
+    fn is_held_back(&self, slot: &Slot) -> bool {
+        let is_fresh = |proposal: &&Proposal| slot.prepare.is_none() && proposal.origin == Origin::Leader;
+        slot.proposal.as_ref().filter(is_fresh).is_some_and(|proposal| self.is_premature(&proposal.header))
     }
 
     /// When a proposal that came too early may be voted for.
     fn held_back_until(&self) -> Option<u64> {
-        let open = self.slots.get(&self.tip.height.next())?.proposal.as_ref()?;
+        let open = self.slots.get(&self.tip.height.next())?;
         self.empty_block_from().filter(|_| self.is_held_back(open))
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aegis_types::{BlockKind, Certificate, Header, Limits, Parameter};
 
 use super::{Ancestor, Engine, Origin};
+use crate::limits::AGE_TIMEOUTS;
 
 /// The verdict about a header whose parent is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Engine {
         if origin == Origin::Leader && header.timestamp_ms > self.now.unix_ms.saturating_add(drift) {
             return Verdict::Wait(Missing::Progress);
         }
-        if origin == Origin::Leader && self.is_premature(header) {
+        if origin == Origin::Leader && (self.is_too_old(header) || self.is_premature(header)) {
             return Verdict::Wait(Missing::Progress);
         }
         if header.executed.height > self.executed.height {
@@ -61,16 +62,16 @@ impl Engine {
         }
     }
 
-    /// Whether a fresh proposal, at the moment when it comes, is older by its timestamp than a correct leader's could be: by more
-    /// than the accepted drift and this node's timeout.
+    /// Whether a fresh proposal is older by its timestamp than a correct leader's would be: by more than the accepted drift and
+    /// two of this node's timeouts.
     ///
-    /// A leader stamps what it sends with its clock, or a millisecond after the parent. What is on its way for longer than a
-    /// timeout ends its view anyhow, and the bound grows with the timeout; how long it then waits here for a parent does
-    /// not count. Nobody is accused: the way may have been long, or this node's clock be wrong.
-    pub(super) fn is_too_old(&self, header: &Header) -> bool {
+    /// A leader stamps what it makes with its clock, or a millisecond after the parent. What is on its way for longer than a
+    /// timeout ends its view as a rule; the second one is for the wait for a parent, for batches and for execution. The bound
+    /// grows with the timeout. Nobody is accused: the way may have been long, or this node's clock be wrong.
+    fn is_too_old(&self, header: &Header) -> bool {
         let drift = self.epoch.parameters.get(Parameter::ClockDriftMaxMs);
         let age = self.now.unix_ms.saturating_sub(header.timestamp_ms);
-        age > drift.saturating_add(self.timeout_ms())
+        age > drift.saturating_add(self.timeout_ms().saturating_mul(AGE_TIMEOUTS))
     }
 
     /// Whether a fresh proposal is an empty block that comes too early: there may be one above a committed tip only, when at

@@ -2,7 +2,7 @@
 
 use aegis_types::{Signature, ValidatorId, View, Weight};
 
-use super::{Engine, Origin, Proposal, Slot, Standing};
+use super::{Engine, Origin, Proposal, Slot};
 use crate::message::{Message, NewView, PreparedBlock, ViewChange};
 use crate::output::{Event, Output};
 use crate::plan::Plan;
@@ -172,7 +172,7 @@ impl Engine {
                     header: header.clone(),
                     digest: header.digest(),
                     origin: Origin::Plan,
-                    standing: Standing::Open,
+                    refused: false,
                 };
                 self.slots.insert(header.height, Slot { proposal: Some(proposal), ..Slot::default() });
             }

@@ -3,7 +3,7 @@
 use aegis_types::{Height, ValidatorId, Vote, VoteContent, VoteKind};
 
 use super::validate::{Missing, Verdict};
-use super::{Engine, Origin, Proposal, Standing};
+use super::{Engine, Origin, Proposal};
 use crate::limits::VOTE_WINDOWS;
 use crate::message::{Message, PrePrepare, PreparedBlock};
 use crate::output::Output;
@@ -35,11 +35,10 @@ impl Engine {
             return;
         }
         let digest = message.vote.content.digest;
-        let standing = if self.is_too_old(&message.header) { Standing::TooOld } else { Standing::Open };
         let slot = self.slots.entry(height).or_default();
         if slot.proposal.is_none() {
             slot.proposal =
-                Some(Proposal { header: message.header, digest, origin: Origin::Leader, standing });
+                Some(Proposal { header: message.header, digest, origin: Origin::Leader, refused: false });
         }
     }
 
@@ -110,7 +109,7 @@ impl Engine {
         let Some(proposal) = self.slots.get(&height).and_then(|slot| slot.proposal.as_ref()) else {
             return false;
         };
-        if proposal.standing != Standing::Open {
+        if proposal.refused {
             return false;
         }
         match self.validate(&proposal.header, proposal.origin, parent) {
@@ -134,7 +133,7 @@ impl Engine {
     fn refuse(&mut self, height: Height, reason: &'static str) {
         let leader = self.schedule.leader(self.view);
         if let Some(proposal) = self.slots.get_mut(&height).and_then(|slot| slot.proposal.as_mut()) {
-            proposal.standing = Standing::Refused;
+            proposal.refused = true;
             if proposal.origin == Origin::Leader {
                 self.report(leader, reason);
             }

@@ -1,9 +1,10 @@
 //! How near to a voter's clock the timestamp of a block must be. (How far ahead it may be stands in `prepare`.)
 
+use aegis_consensus::limits::AGE_TIMEOUTS;
 use aegis_consensus::{Message, Output};
 use aegis_types::{Header, VoteKind};
 
-use crate::support::effects::{accused, vote_contents, voted, votes};
+use crate::support::effects::{accused, view_changes, vote_contents, voted, votes};
 use crate::support::subject::Subject;
 use crate::support::{DRIFT_MS, GENESIS_MS, IDLE_MS, Net, TIMEOUT_MS, content};
 
@@ -13,11 +14,12 @@ fn behind(subject: &Subject<'_>, view: u64, behind_ms: u64) -> Header {
 }
 
 #[test]
-fn a_fresh_proposal_older_than_drift_and_timeout_gets_no_vote_and_nobody_is_accused() {
+fn a_fresh_proposal_older_than_drift_and_two_timeouts_gets_no_vote_and_nobody_is_accused() {
     let net = Net::equal(4);
-    for (behind_ms, expected) in [(DRIFT_MS + TIMEOUT_MS, 1), (DRIFT_MS + TIMEOUT_MS + 1, 0)] {
+    let bound = DRIFT_MS + AGE_TIMEOUTS * TIMEOUT_MS;
+    for (behind_ms, expected) in [(bound, 1), (bound + 1, 0)] {
         let mut subject = Subject::follower(&net);
-        subject.at_ms = 2 * (DRIFT_MS + TIMEOUT_MS);
+        subject.at_ms = 2 * bound;
         let header = behind(&subject, 0, behind_ms);
         let outputs = subject.propose(0, &header);
         assert_eq!((votes(&outputs).len(), accused(&outputs)), (expected, vec![]), "{behind_ms} ms behind");
@@ -27,7 +29,8 @@ fn a_fresh_proposal_older_than_drift_and_timeout_gets_no_vote_and_nobody_is_accu
 #[test]
 fn the_bound_grows_with_the_timeout() {
     let net = Net::equal(4);
-    for (behind_ms, expected) in [(DRIFT_MS + 2 * TIMEOUT_MS, 1), (DRIFT_MS + 2 * TIMEOUT_MS + 1, 0)] {
+    let bound = DRIFT_MS + AGE_TIMEOUTS * 2 * TIMEOUT_MS;
+    for (behind_ms, expected) in [(bound, 1), (bound + 1, 0)] {
         let mut subject = Subject::follower(&net);
         // Work, and no commit: it leaves its view, and gives the next one twice as long.
         subject.propose(0, &net.header(0, None, &[]));
@@ -37,6 +40,22 @@ fn the_bound_grows_with_the_timeout() {
         let header = behind(&subject, view, behind_ms);
         let outputs = subject.propose(view, &header);
         assert_eq!(votes(&outputs).len(), expected, "{behind_ms} ms behind");
+    }
+}
+
+#[test]
+fn what_waits_for_its_batches_grows_too_old_and_the_view_ends() {
+    let net = Net::equal(4);
+    let bound = DRIFT_MS + AGE_TIMEOUTS * TIMEOUT_MS;
+    for (waits_ms, expected) in [(bound, 1), (bound + 1, 0)] {
+        let mut subject = Subject::follower(&net);
+        let header = net.chain(0, 1).remove(0);
+        subject.propose(0, &header);
+        // No tick comes between, or the view would have ended long before.
+        subject.at_ms = header.timestamp_ms - GENESIS_MS + waits_ms;
+        let outputs = subject.hold(header.batches[0]);
+        assert_eq!(voted(&outputs, VoteKind::Prepare).len(), expected, "after {waits_ms} ms");
+        assert_eq!(view_changes(&subject.tick(subject.at_ms)).len(), 1);
     }
 }
 
@@ -68,18 +87,4 @@ fn a_leader_stamps_what_it_proposes_with_its_clock() {
         _ => None,
     });
     assert_eq!(proposed, Some(GENESIS_MS + IDLE_MS + TIMEOUT_MS / 2));
-}
-
-#[test]
-fn what_has_come_in_time_does_not_grow_too_old_while_it_waits_for_its_parent() {
-    let net = Net::equal(4);
-    let mut subject = Subject::follower(&net);
-    let chain = net.chain(0, 2);
-    for header in &chain {
-        subject.propose(0, header);
-    }
-    subject.at_ms = DRIFT_MS + 2 * TIMEOUT_MS;
-    let mut outputs = subject.hold(chain[0].batches[0]);
-    outputs.extend(subject.hold(chain[1].batches[0]));
-    assert_eq!(voted(&outputs, VoteKind::Prepare), [chain[0].height, chain[1].height]);
 }

