@@ -13,7 +13,11 @@
 pub mod bound;
 pub mod cluster;
 pub mod compare;
+pub mod engines;
 pub mod load;
+pub mod observers;
 pub mod peers;
 pub mod process;
 pub mod report;
+pub mod scale;
+pub mod soak;

@@ -8,6 +8,8 @@ use aegis_tests::bench::cluster::{self, Plan};
 use aegis_tests::bench::compare::compare;
 use aegis_tests::bench::peers::{self, Kind};
 use aegis_tests::bench::report::Report;
+use aegis_tests::bench::soak::Growth;
+use aegis_tests::bench::{observers, scale};
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 
@@ -25,6 +27,48 @@ enum Command {
     Cluster(Cluster),
     /// The same puts on other systems, in turns: throughput and latency of clients that wait for each acknowledgement.
     Peers(Peers),
+    /// Where the time of a block goes as validators become more, and how a block spreads among many observers.
+    Scale(Scale),
+    /// One rate for long: what grows that should not. Fails when something did.
+    Soak(Soak),
+}
+
+#[derive(Debug, clap::Args)]
+struct Scale {
+    /// Observers.
+    #[arg(long, default_value_t = 10_000)]
+    observers: usize,
+    /// Bytes of a block.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 64_000, 512_000])]
+    block: Vec<u64>,
+    /// Microseconds in which an observer checks a block's certificate.
+    #[arg(long, default_value_t = 500)]
+    check: u64,
+    /// Decides places and meshes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct Soak {
+    /// Validators, of equal weight.
+    #[arg(long, default_value_t = 4)]
+    validators: usize,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 512)]
+    payload: usize,
+    /// Puts a second: half the peak that `cluster` finds.
+    #[arg(long)]
+    rate: u64,
+    /// How long.
+    #[arg(long, default_value_t = 120)]
+    minutes: u64,
+    /// Writes the report here, as JSON.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The binary under test [default: `aegis` beside this one]
+    #[arg(long)]
+    binary: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -94,7 +138,58 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Cluster(arguments) => run_cluster(arguments),
         Command::Peers(arguments) => run_peers(arguments),
+        Command::Scale(arguments) => run_scale(&arguments),
+        Command::Soak(arguments) => run_soak(arguments),
     }
+}
+
+fn run_scale(arguments: &Scale) -> anyhow::Result<ExitCode> {
+    print!("{}\n", scale::table(&scale::measure()?));
+    let spread =
+        |bytes: &u64| observers::spread(arguments.observers, *bytes, arguments.check, arguments.seed);
+    print!("{}", observers::table(&arguments.block.iter().map(spread).collect::<Vec<_>>()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_soak(arguments: Soak) -> anyhow::Result<ExitCode> {
+    let steps = usize::try_from(arguments.minutes)?;
+    let plan = Plan {
+        binary: binary_or_default(arguments.binary)?,
+        validators: arguments.validators,
+        payloads: vec![arguments.payload],
+        rates: vec![arguments.rate; steps.max(4)],
+        find_highest: false,
+        p99_limit_ms: f64::MAX,
+        // A step has a start that does not count and a rest, too.
+        duration: Duration::from_secs(57),
+    };
+    let report = measure(&plan)?;
+    write(arguments.report.as_deref(), &report)?;
+    let run = report.payloads.first().context("nothing was measured")?;
+    let growth = Growth::of(run).context("too short to tell")?;
+    print!("{}", growth.text());
+    Ok(if growth.faults().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(plan: &Plan) -> anyhow::Result<Report> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(cluster::run(plan, |payload, step| {
+        eprintln!(
+            "{payload} bytes at {}/s: {:.0}/s committed, p50 {:.1} ms, p99 {:.1} ms, {} failed, {} MiB",
+            step.offered,
+            step.committed,
+            step.p50_ms,
+            step.p99_ms,
+            step.errors.values().sum::<u64>(),
+            step.resident >> 20
+        );
+    }))
+}
+
+fn write(path: Option<&std::path::Path>, report: &impl serde::Serialize) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, serde_json::to_string_pretty(report)?)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn binary_or_default(binary: Option<PathBuf>) -> anyhow::Result<PathBuf> {
@@ -135,10 +230,7 @@ fn run_peers(arguments: Peers) -> anyhow::Result<ExitCode> {
         );
     }))?;
     print!("{}", report.table(&plan.systems));
-    if let Some(path) = arguments.report {
-        std::fs::write(&path, serde_json::to_string_pretty(&report)?)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-    }
+    write(arguments.report.as_deref(), &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -156,25 +248,12 @@ fn run_cluster(arguments: Cluster) -> anyhow::Result<ExitCode> {
         p99_limit_ms: arguments.p99,
         duration: Duration::from_secs(arguments.seconds),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(cluster::run(&plan, |payload, step| {
-        eprintln!(
-            "{payload} bytes at {}/s: {:.0}/s committed, p50 {:.1} ms, p99 {:.1} ms, {} failed",
-            step.offered,
-            step.committed,
-            step.p50_ms,
-            step.p99_ms,
-            step.errors.values().sum::<u64>()
-        );
-    }))?;
+    let report = measure(&plan)?;
     print!("{}", report.table());
     if let Some(earlier) = earlier {
         print!("\n{}", compare(&earlier, &report));
     }
-    if let Some(path) = arguments.report {
-        std::fs::write(&path, serde_json::to_string_pretty(&report)?)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-    }
+    write(arguments.report.as_deref(), &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
