@@ -88,7 +88,10 @@ pub fn check(
     };
     match check_journal(home, &data_dir, store) {
         Ok(floor) => report.votes_from_epoch = (!floor.is_unknown()).then_some(floor.epoch.0),
-        Err(error) => report.fault("vote journal", format_args!("{error:#}")),
+        Err(error) => {
+            data_dir.remove_empty_journal_dir();
+            report.fault("vote journal", format_args!("{error:#}"));
+        }
     }
     let kv = match SledKv::open(&data_dir.kv_dir(), store.cache.bytes()) {
         Ok(kv) => Some(kv),
