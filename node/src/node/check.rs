@@ -235,7 +235,10 @@ fn check_blocks(
     }
     match unjudged {
         None => {}
-        Some((from, _)) if kv.is_some() && from > executed => report.unjudged_from = Some(from.0),
+        // A store that does not even stand at the genesis was lost; a crash leaves that much.
+        Some((from, _)) if report.executed_height.is_some() && from > executed => {
+            report.unjudged_from = Some(from.0);
+        }
         Some((from, to)) => {
             let epoch = sets.epoch();
             report.fault(
