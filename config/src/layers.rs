@@ -24,6 +24,8 @@ const COMMAND_LINE_VARIABLES: [&str; 5] =
 const SYNC_MODE: &str = "sync.mode";
 /// The key that a node with nothing but Tor implies.
 const LISTEN: &str = "p2p.listen";
+/// Whether Tor is used.
+const TOR_MODE: &str = "p2p.tor.mode";
 
 /// Likeness (0 to 1) above which an unknown `AEGIS_` variable is taken for a misspelt key. Others are left alone: the
 /// prefix is not ours alone.
@@ -35,6 +37,7 @@ pub struct Layers {
     file: Option<(PathBuf, String)>,
     environment: BTreeMap<String, String>,
     flags: Vec<FlagValue>,
+    has_no_tor: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +109,14 @@ impl Layers {
         self
     }
 
+    /// For a program that was built without Tor and is to run a node: a mode that needs Tor is refused, before anything is said
+    /// about addresses that would suit it or not.
+    #[must_use]
+    pub fn without_tor(mut self) -> Self {
+        self.has_no_tor = true;
+        self
+    }
+
     /// Lays all layers over the defaults and checks the result.
     ///
     /// # Errors
@@ -118,6 +129,9 @@ impl Layers {
         effective.lay_environment(&self.environment)?;
         for flag in &self.flags {
             effective.lay_flag(flag)?;
+        }
+        if self.has_no_tor {
+            effective.refuse_tor()?;
         }
         effective.imply();
         effective.check()?;
@@ -248,6 +262,19 @@ impl Effective {
         self.set(section, key, value, source)
     }
 
+    fn refuse_tor(&self) -> Result<(), ConfigError> {
+        if self.config.tor.mode == TorMode::Off {
+            return Ok(());
+        }
+        let reason = "this program was built without Tor; build one that has it with `cargo build --release -p aegis-node \
+                      --features tor`, or set it to \"off\"";
+        Err(ConfigError::Value {
+            key: TOR_MODE.to_owned(),
+            at: self.source(TOR_MODE),
+            reason: reason.to_owned(),
+        })
+    }
+
     /// Sets what follows from other keys, where nobody has said something else.
     fn imply(&mut self) {
         // Taking over a snapshot puts away the blocks before it, which an archive is there to keep.
@@ -258,7 +285,7 @@ impl Effective {
         // The addresses to listen on by default are none of Tor's. Addresses that somebody has set are refused instead.
         if self.config.tor.mode == TorMode::Only && self.source(LISTEN) == Source::Default {
             self.config.p2p.listen = Vec::new();
-            self.sources.insert(LISTEN.to_owned(), Source::Implied { by: "p2p.tor.mode" });
+            self.sources.insert(LISTEN.to_owned(), Source::Implied { by: TOR_MODE });
         }
     }
 

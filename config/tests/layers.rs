@@ -255,3 +255,18 @@ fn a_node_with_nothing_but_tor_listens_nowhere_else_and_refuses_to_be_told_other
     assert!(refusal("[p2p.tor]\nmode = \"always\"\n").contains("only"));
     assert!(refusal("[p2p.tor]\npluggable_transports = [\"obfs4=/bin/x\"]\n").contains("p2p.tor.bridges"));
 }
+
+#[test]
+fn a_program_without_tor_says_so_before_anything_about_addresses() {
+    let layers = |mode: &str| {
+        let text =
+            format!("[p2p]\nbootstrap = [\"/ip4/192.0.2.1/tcp/7003\"]\n\n[p2p.tor]\nmode = \"{mode}\"\n");
+        Layers::new().with_file("config.toml".as_ref(), text).without_tor()
+    };
+    for mode in ["only", "also"] {
+        let told = layers(mode).resolve().unwrap_err().to_string();
+        assert!(told.contains("config.toml:5") && told.contains("built without Tor"), "{told}");
+        assert!(!told.contains("192.0.2.1"), "{told}");
+    }
+    assert_eq!(layers("off").resolve().unwrap().config.tor.mode, TorMode::Off);
+}

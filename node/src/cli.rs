@@ -12,6 +12,7 @@ mod completion;
 mod config;
 mod failure;
 mod freshness;
+mod help;
 mod init;
 mod keys;
 mod kv;
@@ -33,11 +34,12 @@ mod version;
 mod watch;
 mod weights;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use failure::{Exit, Failure};
 pub use output::{Output, OutputFormat};
@@ -126,6 +128,15 @@ enum Command {
     Version(version::Version),
 }
 
+impl Cli {
+    /// Understands a command line.
+    fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = help::fitting(Self::command());
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
 impl Global {
     /// The home: flag, then `AEGIS_HOME`, then `~/.aegis`.
     fn home(&self) -> Home {
@@ -144,7 +155,10 @@ impl Global {
 
 /// Reads the command line and carries it out.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -183,7 +197,6 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
     use clap::error::ErrorKind;
 
     use super::*;
@@ -191,12 +204,12 @@ mod tests {
     const ID: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split(' ').map(|word| word.replace("ID", ID)))
+        Cli::read(line.split(' ').map(|word| word.replace("ID", ID).into()))
     }
 
     #[test]
     fn the_command_tree_is_consistent() {
-        Cli::command().debug_assert();
+        help::fitting(Cli::command()).debug_assert();
     }
 
     #[test]
@@ -213,6 +226,7 @@ mod tests {
             "aegis keys export --secret",
             "aegis config show --output json",
             "aegis --home DIR config check",
+            "aegis --rpc http://127.0.0.1:8003 config check --set p2p.tor.mode=off",
             "aegis status --rpc http://127.0.0.1:8003 --output json",
             "aegis peers",
             "aegis validators",
@@ -251,6 +265,7 @@ mod tests {
             "aegis store restore --from DIR",
             "aegis store compact",
             "aegis store accept-lost-votes --older-copy",
+            "aegis store accept-lost-votes --key-was-used",
             "aegis completion bash",
             "aegis version",
         ] {
@@ -281,6 +296,9 @@ mod tests {
             "aegis weights recompute",
             "aegis weights recompute --from 1 --replay --genesis FILE",
             "aegis metrics network --liars many",
+            "aegis metrics watch --count 0",
+            "aegis metrics watch --interval 50ms",
+            "aegis store accept-lost-votes --older-copy --key-was-used",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

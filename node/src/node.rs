@@ -10,7 +10,7 @@
 //!
 //! | file | part |
 //! |---|---|
-//! | `driver` | owns engine and vote journal; durable before sent |
+//! | `driver`, `last_votes` | owns engine and vote journal; durable before sent |
 //! | `executor` | owns execution and committed log; durable before acknowledged |
 //! | `admission`, `mempool`, `batches` | proposals on their way into blocks |
 //! | `events`, `serve`, `sync`, `wire` | what nodes say to each other besides consensus |
@@ -19,10 +19,10 @@
 //! | `recovery`, `repair`, `journal`, `state`, `closings`, `remembered` | what is on disk, and the start from it |
 //! | `lost_votes`, `regain` | what becomes of a validator that has lost its votes |
 //! | `prune`, `read_only` | what becomes of old blocks, and of a node whose disk is full |
-//! | `check`, `chain_check`, `backup`, `compact`, `replay` | what an operator does with a data folder |
-//! | `restart` | starting the parts again within the process |
+//! | `check`, `chain_check`, `backup`, `restore`, `new_folder`, `compact`, `replay` | what an operator does with a data folder |
+//! | `restart`, `stop` | starting the parts again within the process; ending in the middle of work on the stores |
 //! | `metrics` | what the node measures of itself and its peers, and tells about it |
-//! | `api`, `watch`, `telemetry`, `logging` | what people and programs see |
+//! | `api`, `watch`, `telemetry`, `tor_series`, `logging` | what people and programs see |
 //! | `reactions` | what the node does by itself |
 //! | `settings` | what the configuration means to these parts |
 //!
@@ -46,10 +46,12 @@ mod executor;
 mod forgotten;
 mod handovers;
 mod journal;
+mod last_votes;
 mod logging;
 pub mod lost_votes;
 mod mempool;
 mod metrics;
+mod new_folder;
 mod prune;
 mod reactions;
 mod read_index;
@@ -60,16 +62,19 @@ mod remembered;
 mod repair;
 pub mod replay;
 mod restart;
+pub mod restore;
 mod serve;
 pub mod settings;
 mod shortcut;
 mod snapshot;
 mod state;
 mod state_sync;
+mod stop;
 mod sync;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod tor_series;
 mod watch;
 mod wire;
 mod wiring;

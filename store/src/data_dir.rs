@@ -79,6 +79,11 @@ impl DataDir {
         Ok(data_dir)
     }
 
+    /// Whether a node, or a command of its operator, has ever written to the folder. Nothing is made or locked.
+    pub fn has_data(path: &Path) -> bool {
+        [FORMAT, JOURNAL, LOG, KV].iter().any(|name| path.join(name).exists())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -102,6 +107,13 @@ impl DataDir {
     /// The folder of the vote journal.
     pub fn journal_dir(&self) -> PathBuf {
         self.path.join(JOURNAL)
+    }
+
+    /// Removes the folder of the vote journal if nothing is in it: opening makes it, and whoever moves the lost journal back
+    /// must find its place free.
+    pub fn remove_empty_journal_dir(&self) {
+        // A folder that cannot be removed is not empty, or does no harm.
+        let _ = fs::remove_dir(self.journal_dir());
     }
 
     /// The folder of the committed log.

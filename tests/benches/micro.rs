@@ -58,7 +58,7 @@ fn votes(genesis: &Genesis) -> (VoteContent, Vec<Vote>) {
     };
     let count = u64::try_from(genesis.validators.members().len()).expect("few");
     let domain = genesis.domain();
-    (content.clone(), (0..count).map(|index| Vote::sign(content.clone(), &key(index), &domain)).collect())
+    (content, (0..count).map(|index| Vote::sign(content, &key(index), &domain)).collect())
 }
 
 fn signatures(criterion: &mut Criterion) {
@@ -80,7 +80,7 @@ fn signatures(criterion: &mut Criterion) {
         let mut signatures: Vec<_> =
             votes.iter().map(|vote| (u32::try_from(index(vote)).expect("few"), vote.signature)).collect();
         signatures.sort_by_key(|(index, _)| *index);
-        let certificate = Certificate { content: content.clone(), signatures };
+        let certificate = Certificate { content: content, signatures };
         let domain = genesis.domain();
         criterion.bench_function(&format!("certificate of {members}"), |bench| {
             bench.iter(|| certificate.verify(&genesis.validators, &domain));
@@ -140,7 +140,7 @@ fn execution(criterion: &mut Criterion) {
             height: Height(1),
             digest: header.digest(),
         };
-        let vote = Vote::sign(content.clone(), &key(0), &domain);
+        let vote = Vote::sign(content, &key(0), &domain);
         let certificate = Certificate { content, signatures: vec![(0, vote.signature)] };
         CommittedBlock { header, certificate, batches: vec![batch] }
     };

@@ -20,7 +20,7 @@ impl Completion {
     /// When standard output cannot be written.
     pub fn run(self) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "aegis", &mut script);
+        clap_complete::generate(self.shell, &mut super::help::fitting(Cli::command()), "aegis", &mut script);
         write_bytes(&script)
     }
 }

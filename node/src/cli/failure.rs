@@ -15,7 +15,7 @@ Exit codes:
   1  failed: nothing was changed, or the message says what was
   2  the command line was not understood
   3  outcome unknown: the proposal may or may not take effect; running again with the same idempotency key is safe
-  4  refused: the proposal was invalid, or was ordered and had no effect
+  4  refused: the proposal was invalid, or was ordered and had no effect; or no votes are lost
   5  no node answers";
 
 /// Why a command ended.
@@ -29,7 +29,7 @@ pub enum Exit {
     Usage,
     /// A proposal's outcome is unknown.
     OutcomeUnknown,
-    /// A proposal was refused.
+    /// A proposal was refused, or a decision of the operator that would change nothing for the better.
     Refused,
     /// No node answers.
     Unreachable,
@@ -96,6 +96,14 @@ impl Failure {
     /// Why the command ended.
     pub const fn reason(&self) -> Exit {
         self.exit
+    }
+
+    /// What is wrong and what to do, for a note on standard error.
+    pub fn full(&self) -> String {
+        match &self.help {
+            Some(help) => format!("{}; {help}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// Prints the failure to standard error and gives its exit code.

@@ -108,7 +108,7 @@ impl Run {
     }
 
     fn options(&self, home: Home, announce: oneshot::Sender<Started>) -> Result<RunOptions, Failure> {
-        let config = self.layers(&home)?.resolve()?.config;
+        let config = runnable(self.layers(&home)?).resolve()?.config;
         Ok(RunOptions {
             genesis: home.read_genesis()?.genesis,
             node_key: home.read_node_key()?,
@@ -140,14 +140,27 @@ impl Run {
         if let Some(mode) = &self.sync {
             layers = layers.with_flag("--sync", "sync.mode", mode);
         }
-        for setting in &self.set {
-            let (key, value) = setting.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("--set {setting}: write KEY=VALUE, such as consensus.batch_delay=5ms"))
-            })?;
-            layers = layers.with_flag("--set", key.trim(), value);
-        }
-        Ok(layers)
+        with_settings(layers, &self.set)
     }
+}
+
+/// Layers of a configuration that this program is to run a node with.
+pub fn runnable(layers: Layers) -> Layers {
+    if cfg!(feature = "tor") { layers } else { layers.without_tor() }
+}
+
+/// Lays what `--set` says over a configuration.
+///
+/// # Errors
+/// When it is not of the form `KEY=VALUE`.
+pub fn with_settings(mut layers: Layers, settings: &[String]) -> Result<Layers, Failure> {
+    for setting in settings {
+        let (key, value) = setting.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("--set {setting}: write KEY=VALUE, such as consensus.batch_delay=5ms"))
+        })?;
+        layers = layers.with_flag("--set", key.trim(), value);
+    }
+    Ok(layers)
 }
 
 /// The node's announcement, once; afterwards it waits for ever.

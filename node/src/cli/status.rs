@@ -42,7 +42,10 @@ fn snapshot(progress: &SnapshotProgress) -> String {
 
 fn text(status: &Status) -> String {
     let role = match status.role {
-        Role::Validator => format!("validator, weight {} of {}", status.weight, status.total_weight),
+        Role::Validator => {
+            let silent = if status.silent.is_some() { "silent, " } else { "" };
+            format!("validator, {silent}weight {} of {}", status.weight, status.total_weight)
+        }
         Role::Observer => "observer".to_owned(),
     };
     let view = if status.view_changing { " (changing)" } else { "" };
@@ -79,6 +82,7 @@ fn text(status: &Status) -> String {
         .field("peer id", &status.peer_id)
         .field("account", status.account)
         .field("role", role)
+        .optional("  silent", status.silent.as_ref())
         .field("version", &status.version)
         .field("height", format!("{} (executed {})", status.height, status.executed_height))
         .field("block", status.block_digest)
@@ -91,13 +95,9 @@ fn text(status: &Status) -> String {
         .field("alive", alive)
         .field("sync", sync)
         .field("peers", status.peers);
-    let reasons =
-        [("read-only", &status.read_only), ("silent", &status.silent), ("unpruned", &status.unpruned)];
-    for (name, reason) in reasons {
-        if let Some(reason) = reason {
-            fields = fields.field(name, reason);
-        }
-    }
+    fields = fields
+        .optional("read-only", status.read_only.as_ref())
+        .optional("unpruned", status.unpruned.as_ref());
     for address in &status.listen_addresses {
         fields = fields.field("p2p", address);
     }

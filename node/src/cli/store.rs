@@ -6,6 +6,7 @@ mod check;
 mod compact;
 mod restore;
 
+use aegis_store::DataDir;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -65,6 +66,22 @@ pub fn open(global: &Global) -> Result<Opened, Failure> {
     }
     let store = home.config_layers()?.resolve()?.config.store;
     Ok(Opened { genesis: home.read_genesis()?.genesis, store, home })
+}
+
+/// The same, for what is done with the data of a home: nothing is made where there is none.
+///
+/// # Errors
+/// Those of [`open`]; when no node has run on the home.
+pub fn open_data(global: &Global) -> Result<Opened, Failure> {
+    let opened = open(global)?;
+    let data = opened.home.data_path();
+    if DataDir::has_data(&data) {
+        return Ok(opened);
+    }
+    Err(Failure::new(format!("no node has run on this home: there is no data in {}", data.display())).help(
+        "name the home of a node that has run with --home DIR; `aegis run` starts one, `aegis store restore` fills its data \
+         from a backup",
+    ))
 }
 
 /// Runs work that blocks away from the asynchronous threads.

@@ -8,6 +8,8 @@ use clap::Subcommand;
 
 use super::{Failure, Global};
 
+pub use up::DEFAULT_HOME;
+
 /// Make or run a test network
 #[derive(Debug, Subcommand)]
 pub enum Testnet {

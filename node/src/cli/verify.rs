@@ -50,6 +50,12 @@ impl Verify {
         if let Some(path) = &self.keep_checkpoint {
             write_checkpoint(path, &genesis, &client)?;
         }
-        global.output().document(&ProvedJson::from(&verified), |_| proved_text(&verified))
+        global.output().document(&ProvedJson::from(&verified), |_| {
+            let begin = match &self.checkpoint {
+                Some(path) => format!("the checkpoint {}", path.display()),
+                None => format!("the genesis {}", genesis.hash()),
+            };
+            format!("the proof holds, from {begin} on\n\n{}", proved_text(&verified))
+        })
     }
 }

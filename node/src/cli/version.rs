@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Failure, Global};
 
-/// Print the versions of program and protocol
+/// Print the versions of program and protocol, and whether Tor is built in
 #[derive(Debug, Args)]
 pub struct Version {}
 
@@ -15,6 +15,7 @@ struct Report {
     version: &'static str,
     protocol_version: u32,
     target: String,
+    tor: bool,
 }
 
 impl Version {
@@ -27,9 +28,14 @@ impl Version {
             version: env!("CARGO_PKG_VERSION"),
             protocol_version: PROTOCOL_VERSION,
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            tor: cfg!(feature = "tor"),
         };
         global.output().document(&report, |report| {
-            format!("aegis {} (protocol {}, {})", report.version, report.protocol_version, report.target)
+            let tor = if report.tor { "with Tor" } else { "without Tor" };
+            format!(
+                "aegis {} (protocol {}, {}, {tor})",
+                report.version, report.protocol_version, report.target
+            )
         })
     }
 }

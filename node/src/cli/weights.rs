@@ -2,6 +2,7 @@
 
 mod current;
 mod explain;
+mod fallback;
 mod recompute;
 mod replay;
 

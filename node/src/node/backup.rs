@@ -1,4 +1,4 @@
-//! Backup and restore of what a network has decided.
+//! A backup of what a network has decided; `restore` fills a home from it.
 //!
 //! # What is in a backup
 //! ```text
@@ -16,44 +16,30 @@
 //! prefix of the log, perhaps with a torn record at its end, which opening cuts off like after a crash. A finished snapshot is
 //! never changed; one that the node deletes meanwhile fails the copy. So no part of the node has to wait, and a backup
 //! can be made of a running node and of a stopped one. Before a backup counts it is opened and read in full.
-//!
-//! # What restoring believes
-//! Nothing but the genesis of the home. Every block is checked against the certificate of its epoch's validators, every
-//! validator set against the handover before, the snapshot against the root that a quorum certified; the state is computed
-//! anew. The restored node has lost its votes, and knows it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use aegis_config::StoreSection;
-use aegis_store::{CommittedLog, DataDir, KvStore, SegmentOptions, SledKv, Table};
-use aegis_types::{Canonical as _, CommittedBlock, Genesis, Handover, Height};
+use aegis_store::{CommittedLog, SegmentOptions};
+use aegis_types::{Canonical as _, Genesis, Handover, Height};
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use super::chain_check::{ChainCheck, ProvedSets, read_block};
 use super::check::Progress;
-use super::executor::Execution;
-use super::lost_votes::found_without_votes;
-use super::recovery::{open_state, start_over};
+use super::new_folder::{NewFolder, is_within};
 use super::snapshot::piece_file::{self, sync_folder};
-use super::snapshot::shelf::{Shelf, make_folder, piece_path, read_manifest};
-use super::state;
-use super::state_sync::build::Build;
+use super::snapshot::shelf::{make_folder, piece_path, read_manifest};
 use super::state_sync::chain::{self, Chain};
 use super::state_sync::fetch;
-use super::state_sync::settle::{Incoming, settle};
 use crate::home::Home;
 
 const MARK: &str = "BACKUP";
 const GENESIS: &str = "genesis.toml";
-const LOG: &str = "clog";
-const SNAPSHOTS: &str = "snap";
-const HANDOVERS: &str = "handovers";
+pub(super) const LOG: &str = "clog";
+pub(super) const SNAPSHOTS: &str = "snap";
+pub(super) const HANDOVERS: &str = "handovers";
 /// The version of the backup's layout.
 const VERSION: u32 = 1;
 /// Bytes of the mark that are read; one that this program writes has some 300.
@@ -87,7 +73,8 @@ pub type HandoverSource<'a> = &'a mut dyn FnMut(u64) -> anyhow::Result<Vec<Vec<u
 /// Makes a backup of a home in a folder that is empty or absent. A node may run on the home.
 ///
 /// # Errors
-/// When the folder is in use, there is nothing to back up, or what was copied does not hold.
+/// When the folder is in use or the node's own, there is nothing to back up, or what was copied does not hold. The folder is then
+/// as it was before.
 pub fn backup(
     home: &Home,
     genesis: &Genesis,
@@ -95,8 +82,23 @@ pub fn backup(
     handovers: HandoverSource<'_>,
     progress: Progress<'_>,
 ) -> anyhow::Result<BackupMark> {
-    make_folder(to).with_context(|| to.display().to_string())?;
-    ensure!(fs::read_dir(to)?.next().is_none(), "{} is not empty; name another folder", to.display());
+    ensure!(
+        !is_within(to, &home.data_path())?,
+        "{} is in the node's own data folder, which the node may clear, and which is lost together with what it holds; name a \
+         folder outside of it",
+        to.display()
+    );
+    let folder = NewFolder::make(to)?;
+    folder.keep_if(fill(home, genesis, to, handovers, progress))
+}
+
+fn fill(
+    home: &Home,
+    genesis: &Genesis,
+    to: &Path,
+    handovers: HandoverSource<'_>,
+    progress: Progress<'_>,
+) -> anyhow::Result<BackupMark> {
     let data = home.data_path();
     let mut snapshot = None;
     for remaining in (0..TRIES).rev() {
@@ -168,7 +170,7 @@ fn copy_all(data: &Path, to: &Path) -> anyhow::Result<Option<Height>> {
     Ok(newest.map(Height))
 }
 
-fn copy_folder(from: &Path, to: &Path, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+pub(super) fn copy_folder(from: &Path, to: &Path, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     make_folder(to)?;
     let mut names: Vec<String> = fs::read_dir(from)
         .with_context(|| from.display().to_string())?
@@ -186,7 +188,7 @@ fn copy_folder(from: &Path, to: &Path, is_wanted: impl Fn(&str) -> bool) -> anyh
 }
 
 /// Copies a file from front to back: of one that is being appended to, the copy is a prefix.
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, File::create(to)?);
     let mut buffer = vec![0; COPY_BYTES];
     loop {
@@ -204,7 +206,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
     })
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -224,7 +226,7 @@ fn write_handovers(genesis: &Genesis, path: &Path, source: HandoverSource<'_>) -
     }
 }
 
-fn check_snapshot(genesis: &Genesis, backup: &Path, height: Height) -> anyhow::Result<()> {
+pub(super) fn check_snapshot(genesis: &Genesis, backup: &Path, height: Height) -> anyhow::Result<()> {
     let folder = backup.join(SNAPSHOTS).join(height.to_string());
     let manifest = read_manifest(&folder)?;
     manifest.verify(proved(genesis, &backup.join(HANDOVERS))?.sets(), &genesis.domain())?;
@@ -234,7 +236,7 @@ fn check_snapshot(genesis: &Genesis, backup: &Path, height: Height) -> anyhow::R
     Ok(())
 }
 
-fn proved(genesis: &Genesis, handovers: &Path) -> anyhow::Result<ProvedSets> {
+pub(super) fn proved(genesis: &Genesis, handovers: &Path) -> anyhow::Result<ProvedSets> {
     let mut sets = ProvedSets::new(genesis);
     if handovers.exists() {
         chain::for_each(handovers, |handover| sets.accept(&handover))?;
@@ -263,154 +265,4 @@ pub fn read_mark(backup: &Path) -> anyhow::Result<BackupMark> {
     let mark: BackupMark = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     ensure!(mark.version == VERSION, "the backup has version {}, this program knows {VERSION}", mark.version);
     Ok(mark)
-}
-
-/// Restores a backup into a home whose data folder is empty or absent. The node then has no votes.
-///
-/// # Errors
-/// When the home has data, or anything in the backup does not follow from the home's genesis.
-pub fn restore(
-    home: &Home,
-    genesis: &Genesis,
-    from: &Path,
-    store: &StoreSection,
-    progress: Progress<'_>,
-) -> anyhow::Result<Height> {
-    let mark = read_mark(from)?;
-    ensure!(
-        mark.genesis == genesis.hash().to_string(),
-        "the backup is of the chain `{}` with genesis {}, this home's genesis is {}",
-        mark.chain,
-        mark.genesis,
-        genesis.hash()
-    );
-    let data_dir = DataDir::open(&home.data_path())?;
-    for folder in [data_dir.journal_dir(), data_dir.log_dir(), data_dir.kv_dir()] {
-        ensure!(
-            fs::read_dir(&folder)?.next().is_none(),
-            "{} is not empty; move the home's data folder aside first",
-            folder.display()
-        );
-    }
-    // First of all: whatever becomes of the rest, this home never votes as if it knew its votes.
-    let journal_segments = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
-    found_without_votes(home, &data_dir, journal_segments)?;
-    let source = copy_to_read(&data_dir, from)?;
-    let restored = fill(genesis, &data_dir, from, &source, store, progress);
-    remove(&source)?;
-    if restored.is_err() {
-        // Half of it would be taken for a node that is behind.
-        for folder in [data_dir.log_dir(), data_dir.kv_dir()] {
-            remove(&folder)?;
-        }
-    }
-    restored
-}
-
-/// Opening a log may write to it; a backup stays as it is.
-fn copy_to_read(data_dir: &DataDir, from: &Path) -> anyhow::Result<PathBuf> {
-    let source = data_dir.path().join("restoring");
-    remove(&source)?;
-    copy_folder(&from.join(LOG), &source, |name| name.ends_with(".seg"))?;
-    Ok(source)
-}
-
-fn fill(
-    genesis: &Genesis,
-    data_dir: &DataDir,
-    from: &Path,
-    source: &Path,
-    store: &StoreSection,
-    progress: Progress<'_>,
-) -> anyhow::Result<Height> {
-    let options = SegmentOptions { segment_bytes: store.log_segment.bytes() };
-    let source = CommittedLog::open(source, options)?;
-    let (Some(first), Some(last)) = (source.first(), source.last()) else {
-        bail!("the backup holds no block")
-    };
-    let (mut execution, mut log) = if first == Height(1) {
-        let kv: Arc<dyn KvStore> = Arc::new(SledKv::open(&data_dir.kv_dir(), store.cache.bytes())?);
-        (start_over(&kv, genesis)?, CommittedLog::open(&data_dir.log_dir(), options)?)
-    } else {
-        from_snapshot(genesis, data_dir, from, store)?
-    };
-    let mut sets = proved(genesis, &from.join(HANDOVERS))?;
-    let reader = source.reader();
-    let begin = execution.standing.executed.height.next();
-    ensure!(begin >= first, "the backup has no block {begin}");
-    let total = last.0.saturating_sub(begin.0).saturating_add(1);
-    for height in begin.0..=last.0 {
-        restore_block(&mut sets, &mut execution, &mut log, read_block(&reader, Height(height)))
-            .with_context(|| format!("block {height} of the backup does not hold"))?;
-        if height % FLUSH_BLOCKS == 0 {
-            log.flush()?;
-        }
-        progress(height.saturating_sub(begin.0).saturating_add(1), total);
-    }
-    log.flush()?;
-    execution.kv.flush()?;
-    Ok(last)
-}
-
-/// Blocks that share a flush.
-const FLUSH_BLOCKS: u64 = 256;
-
-/// Verifies a block, and the state that it certifies, and executes it.
-fn restore_block(
-    sets: &mut ProvedSets,
-    execution: &mut Execution,
-    log: &mut CommittedLog,
-    block: anyhow::Result<CommittedBlock>,
-) -> anyhow::Result<()> {
-    let block = block?;
-    if execution.standing.epoch.validators.epoch() > sets.epoch() {
-        sets.follow(execution.kv.as_ref())?;
-    }
-    sets.verify(&block)?;
-    let named = block.header.executed;
-    if let Some(root) = execution.kv.get(Table::Index, &state::root_key(named.height))? {
-        ensure!(
-            root == named.state_root.0,
-            "the state after block {} is not the certified one",
-            named.height
-        );
-    }
-    log.append(block.header.height, &block.encode())?;
-    execution.execute(&block)?;
-    Ok(())
-}
-
-/// Builds state and log from the backup's snapshot, as a node does that has fetched it from others.
-fn from_snapshot(
-    genesis: &Genesis,
-    data_dir: &DataDir,
-    from: &Path,
-    store: &StoreSection,
-) -> anyhow::Result<(Execution, CommittedLog)> {
-    let mark = read_mark(from)?;
-    let height = mark.snapshot_height.context("the backup has neither the first blocks nor a snapshot")?;
-    check_snapshot(genesis, from, Height(height)).context("the backup's snapshot does not hold")?;
-    let shelf = Shelf::open(data_dir.path().join(SNAPSHOTS))?;
-    let incoming = Incoming::new(shelf.incoming());
-    remove(incoming.folder())?;
-    make_folder(incoming.folder())?;
-    copy_folder(&from.join(SNAPSHOTS).join(height.to_string()), &incoming.pieces(), |_| true)?;
-    copy_file(&from.join(HANDOVERS), &incoming.handovers())?;
-    let manifest = read_manifest(&incoming.pieces())?;
-    let (progress, _) = watch::channel(None);
-    let build = Build {
-        incoming: &incoming,
-        genesis,
-        manifest: &manifest,
-        cache_bytes: store.cache.bytes(),
-        log_segment_bytes: store.log_segment.bytes(),
-        progress: &progress,
-        stop: &CancellationToken::new(),
-    };
-    build.run()?;
-    settle(data_dir, &shelf)?;
-    let log =
-        CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
-    let state = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
-    Ok((state.execution, log))
 }

@@ -89,7 +89,10 @@ pub fn check(
     };
     match check_journal(home, &data_dir, store) {
         Ok(floor) => report.votes_from_epoch = (!floor.is_unknown()).then_some(floor.epoch.0),
-        Err(error) => report.fault("vote journal", format_args!("{error:#}")),
+        Err(error) => {
+            data_dir.remove_empty_journal_dir();
+            report.fault("vote journal", format_args!("{error:#}"));
+        }
     }
     let kv = match open_state_store(&data_dir.kv_dir(), store) {
         Ok(kv) => Some(kv),
@@ -241,8 +244,12 @@ fn check_blocks(
     }
     match unjudged {
         None => {}
-        // Without a state store, which is a fault that was told, nothing follows from it.
-        Some((from, _)) if kv.is_none() || from > executed => report.unjudged_from = Some(from.0),
+        // Without a state store nothing follows: that is a fault which was told.
+        Some((from, _)) if kv.is_none() => report.unjudged_from = Some(from.0),
+        // A store that does not even stand at the genesis was lost; a crash leaves that much.
+        Some((from, _)) if report.executed_height.is_some() && from > executed => {
+            report.unjudged_from = Some(from.0);
+        }
         Some((from, to)) => {
             let epoch = sets.epoch();
             report.fault(

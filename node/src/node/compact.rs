@@ -17,9 +17,18 @@ pub struct Compacted {
     /// The first block that is left.
     pub first_height: Option<u64>,
     /// Bytes of the committed log, before and after.
-    pub log_bytes: (u64, u64),
+    pub log_bytes: Sizes,
     /// Bytes of the state store, before and after.
-    pub kv_bytes: (u64, u64),
+    pub kv_bytes: Sizes,
+}
+
+/// The size of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// Before it was compacted.
+    pub before: u64,
+    /// After that.
+    pub after: u64,
 }
 
 /// Compacts a home's data. `copied` is told how many entries of the state store are written.
@@ -38,8 +47,8 @@ pub fn compact(home: &Home, store: &StoreSection, copied: &mut dyn FnMut(u64)) -
     let after = sizes();
     Ok(Compacted {
         first_height: first.map(|height| height.0),
-        log_bytes: (before.0, after.0),
-        kv_bytes: (before.1, after.1),
+        log_bytes: Sizes { before: before.0, after: after.0 },
+        kv_bytes: Sizes { before: before.1, after: after.1 },
     })
 }
 

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use super::batches::{BatchPool, HeldBatch};
 use super::clock::Clock;
 use super::journal::{Entry, JournalId};
+use super::last_votes;
 use super::metrics::Observation;
 use super::metrics::receipt::Receipt;
 use super::telemetry::Telemetry;
@@ -200,7 +201,7 @@ impl Driver {
             if self.ports.status.borrow().tip.0 != self.engine.height()
                 || published.elapsed() >= STATUS_INTERVAL
             {
-                self.ports.status.send_replace(self.engine.status());
+                self.publish_status();
                 published = Instant::now();
             }
             if measured.elapsed() >= ROUND_TRIP_INTERVAL {
@@ -241,6 +242,15 @@ impl Driver {
         self.persist(&turn.outputs)?;
         self.publish_committing();
         self.carry_out(turn)
+    }
+
+    /// Tells everybody where the engine stands.
+    fn publish_status(&self) {
+        let mut status = self.engine.status();
+        self.ports.status.send_modify(|published| {
+            last_votes::carry_over(&published.last_voted, &mut status.last_voted, &status.validators);
+            *published = status;
+        });
     }
 
     /// Says how far this node may have helped to acknowledge. Before any Commit leaves: whoever asks after that one was

@@ -3,6 +3,7 @@
 //! The decision stands in a new journal, as its first entries: its name, and that votes of any epoch may be lost. From then
 //! on the node follows blocks without voting, until [`super::regain`] has found the epoch from which on it may vote.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aegis_consensus::VoteFloor;
@@ -16,7 +17,7 @@ use crate::home::Home;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Where the journal of before is now, if there was one.
-    pub aside: Option<std::path::PathBuf>,
+    pub aside: Option<PathBuf>,
 }
 
 /// Why a journal must be replaced, in the operator's words.
@@ -26,21 +27,63 @@ pub enum Cause {
     Unusable,
     /// It is this home's own and can be read, and yet it may lack votes: it is an older copy.
     OlderCopy,
+    /// No node has run on this home, but its key has voted elsewhere.
+    KeyWasUsed,
+}
+
+/// Why nothing was done: no votes are lost that way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NothingLost {
+    /// No node has ever run on the home.
+    #[error(
+        "no node has run on {}, so no votes are lost there and nothing was changed; if its key has voted elsewhere, on another \
+         machine or in a home that was lost, say so with --key-was-used",
+        home.display()
+    )]
+    NeverRan {
+        /// The home.
+        home: PathBuf,
+    },
+    /// A node has run on the home, so that its own journal is what counts.
+    #[error(
+        "a node has run on {}, so what its key has voted for stands in its own journal, and nothing was changed; leave \
+         --key-was-used out, or say --older-copy if its data comes from a backup or a snapshot of the disk",
+        home.display()
+    )]
+    HasRun {
+        /// The home.
+        home: PathBuf,
+    },
+    /// The journal is this home's own, can be read and is as long as it was.
+    #[error(
+        "the vote journal in {} is this home's own and whole, so nothing is lost and nothing was changed. If it is an older \
+         copy, from a backup or a snapshot of the disk, say so with --older-copy",
+        journal.display()
+    )]
+    Whole {
+        /// The journal's folder.
+        journal: PathBuf,
+    },
 }
 
 /// Replaces a lost journal by one that says so. No node may run on the home.
 ///
 /// # Errors
-/// When a node runs, the journal is whole and not said to be an older copy, or the disk fails.
+/// [`NothingLost`]; when a node runs, or the disk fails.
 pub fn accept_lost_votes(home: &Home, segment_bytes: u64, cause: Cause) -> anyhow::Result<Accepted> {
+    match (cause, home.has_run()) {
+        (Cause::KeyWasUsed, true) => {
+            return Err(NothingLost::HasRun { home: home.path().to_owned() }.into());
+        }
+        (Cause::Unusable | Cause::OlderCopy, false) => {
+            return Err(NothingLost::NeverRan { home: home.path().to_owned() }.into());
+        }
+        (Cause::KeyWasUsed, false) | (Cause::Unusable | Cause::OlderCopy, true) => {}
+    }
     let data_dir = DataDir::open(&home.data_path())?;
     let options = SegmentOptions { segment_bytes };
     if cause == Cause::Unusable && is_whole(home, &data_dir, options)? {
-        bail!(
-            "the vote journal in {} is this home's own and whole, so nothing is lost and nothing was changed. If it is an \
-             older copy, from a backup or a snapshot of the disk, say so with --older-copy",
-            data_dir.journal_dir().display()
-        );
+        return Err(NothingLost::Whole { journal: data_dir.journal_dir() }.into());
     }
     let aside = set_aside(&data_dir.journal_dir())?;
     found_without_votes(home, &data_dir, options)?;
@@ -80,4 +123,26 @@ fn is_whole(home: &Home, data_dir: &DataDir, options: SegmentOptions) -> anyhow:
         }
     }
     Ok(is_own && journal.check_reaches(known.confirmed.unwrap_or_default()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_that_never_ran_has_lost_nothing_unless_its_key_was_used_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let segment_bytes = SegmentOptions::default().segment_bytes;
+        for cause in [Cause::Unusable, Cause::OlderCopy] {
+            let refused = accept_lost_votes(&home, segment_bytes, cause).unwrap_err();
+            assert!(matches!(refused.downcast_ref(), Some(NothingLost::NeverRan { .. })), "{refused:#}");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it makes nothing");
+        }
+        accept_lost_votes(&home, segment_bytes, Cause::KeyWasUsed).unwrap();
+        let refused = accept_lost_votes(&home, segment_bytes, Cause::KeyWasUsed).unwrap_err();
+        assert!(matches!(refused.downcast_ref(), Some(NothingLost::HasRun { .. })), "{refused:#}");
+        let refused = accept_lost_votes(&home, segment_bytes, Cause::Unusable).unwrap_err();
+        assert!(matches!(refused.downcast_ref(), Some(NothingLost::Whole { .. })), "{refused:#}");
+    }
 }

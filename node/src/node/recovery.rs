@@ -17,6 +17,7 @@ use aegis_store::{
 };
 use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
 use anyhow::{Context as _, anyhow, bail};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::batches::{BatchPool, HeldBatch, Offer, Taken};
@@ -30,6 +31,7 @@ use super::repair::{LostBlocks, Opened, open_log_and_state};
 use super::snapshot::shelf::Shelf;
 use super::state::{self, Standing, StateView};
 use super::state_sync::settle::{keep_blocks, settle};
+use super::stop::Stopped;
 use crate::home::Home;
 
 /// Roots loaded at a restart: what the oldest certified state that a header may name needs, with the largest window.
@@ -62,14 +64,16 @@ pub struct RecoverOptions<'a> {
     pub node_key: &'a Keypair,
     pub store: &'a aegis_config::StoreSection,
     pub clock: Clock,
+    /// Ends the start early.
+    pub stop: &'a CancellationToken,
 }
 
 /// Opens the data folder and brings the engine to where it was.
 ///
 /// # Errors
-/// When the folder is in use, belongs to another network, or is damaged where it cannot be rebuilt.
+/// When the folder is in use, belongs to another network, or is damaged where it cannot be rebuilt; [`Stopped`].
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
-    let RecoverOptions { home, genesis, node_key, store, clock } = options;
+    let RecoverOptions { home, genesis, node_key, store, clock, stop } = options;
     let mut data_dir = DataDir::open(&home.data_path())?;
     let shelf =
         Arc::new(Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?);
@@ -106,7 +110,7 @@ pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
         journal.append(&Entry::Floor(VoteFloor::UNKNOWN).encode());
         journal.flush()?;
     }
-    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store)?;
+    let Opened { log, state, was_repaired } = open_log_and_state(&data_dir, genesis, store, stop)?;
     let State { execution, roots } = state;
     let journal_id = match founded {
         Some(id) => id,
@@ -178,6 +182,7 @@ fn recognise_journal(
 /// Refuses to begin a journal where this home had one before.
 fn forbid_missing_journal(home: &Home, data_dir: &DataDir, is_first_start: bool) -> anyhow::Result<()> {
     if home.read_journal_note()?.is_some() || !is_first_start {
+        data_dir.remove_empty_journal_dir();
         bail!(
             "the vote journal of this home is missing: without it the node cannot know what it has voted for, and might \
              contradict itself. Restore the folder {} as it was when the node stopped, never an older copy; if that is \
@@ -269,7 +274,8 @@ fn recover_engine(
         %height,
         epoch = %standing.epoch.validators.epoch(),
         records = records.len(),
-        votes_from_epoch = floor.epoch.0,
+        // Left out while it is not known.
+        votes_from_epoch = (!floor.is_unknown()).then_some(floor.epoch.0),
         window = standing.epoch.parameters.get(Parameter::Window),
         "recovered"
     );
@@ -310,15 +316,17 @@ struct WrongRoot {
 /// is set aside, and all of the log is executed into a new one.
 ///
 /// # Errors
-/// [`LostBlocks`] when the log does not have what the state must be built from; damage of the log; errors of the disk.
+/// [`LostBlocks`] when the log does not have what the state must be built from; damage of the log; errors of the disk;
+/// [`Stopped`], and then the next start goes on from here.
 pub fn open_state(
     kv_dir: &Path,
     genesis: &Genesis,
     log: &CommittedLog,
     cache_bytes: u64,
+    stop: &CancellationToken,
 ) -> anyhow::Result<State> {
     let opened = SledKv::open(kv_dir, cache_bytes).map_err(anyhow::Error::from);
-    match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log)) {
+    match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log, stop)) {
         Err(error) if is_damage(&error) => {
             if let Some(first) = log.first().filter(|first| *first > Height(1)) {
                 let reason = format!(
@@ -330,7 +338,7 @@ pub fn open_state(
                 error = format!("{error:#}"),
                 "the state store is damaged; it is set aside and built again from the committed log"
             );
-            bring_up(Arc::new(SledKv::recreate(kv_dir, cache_bytes)?), genesis, log)
+            bring_up(Arc::new(SledKv::recreate(kv_dir, cache_bytes)?), genesis, log, stop)
         }
         outcome => outcome,
     }
@@ -349,18 +357,27 @@ fn is_damage(error: &anyhow::Error) -> bool {
     })
 }
 
-fn bring_up(kv: Arc<dyn KvStore>, genesis: &Genesis, log: &CommittedLog) -> anyhow::Result<State> {
+fn bring_up(
+    kv: Arc<dyn KvStore>,
+    genesis: &Genesis,
+    log: &CommittedLog,
+    stop: &CancellationToken,
+) -> anyhow::Result<State> {
     let mut execution = match load(&kv, genesis)? {
         Some(execution) => execution,
         None => start_over(&kv, genesis)?,
     };
-    execute_rest(&mut execution, log)?;
+    execute_rest(&mut execution, log, stop)?;
     let roots = state::recent_roots(kv.as_ref(), execution.standing.executed, ROOTS)?;
     Ok(State { execution, roots })
 }
 
 /// Executes what the log has above the stored state.
-fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result<()> {
+fn execute_rest(
+    execution: &mut Execution,
+    log: &CommittedLog,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let executed = execution.standing.executed.height;
     let first = executed.next();
     if let Some(begins) = log.first().filter(|begins| *begins > first) {
@@ -383,6 +400,11 @@ fn execute_rest(execution: &mut Execution, log: &CommittedLog) -> anyhow::Result
     }
     let reader = log.reader();
     for height in first.0..=last.0 {
+        if stop.is_cancelled() {
+            execution.kv.flush()?;
+            info!(height, %last, "told to stop while executing the committed log again");
+            return Err(Stopped.into());
+        }
         let block = reader.read(Height(height))?.ok_or_else(|| LostBlocks {
             reason: format!("block {height} is missing from the committed log, so the state cannot be built"),
         })?;
@@ -503,13 +525,45 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let (kv, log) = (folder.path().join("kv"), folder.path().join("clog"));
             let log = write_log(&log, &chain);
-            let before = open_state(&kv, &chain.genesis, &log, CACHE_BYTES).unwrap().execution.standing;
+            let stop = CancellationToken::new();
+            let before =
+                open_state(&kv, &chain.genesis, &log, CACHE_BYTES, &stop).unwrap().execution.standing;
             garble(&kv, tree, prefix);
-            let after = open_state(&kv, &chain.genesis, &log, CACHE_BYTES).unwrap();
+            let after = open_state(&kv, &chain.genesis, &log, CACHE_BYTES, &stop).unwrap();
             assert_eq!(after.execution.standing, before, "{tree}");
             assert_eq!(after.roots.len(), chain.blocks.len());
             assert!(folder.path().join("kv.damaged").is_dir(), "{tree}");
         }
+    }
+
+    #[test]
+    fn a_start_that_is_told_to_stop_ends_at_the_next_block_and_the_one_after_goes_on_from_there() {
+        let chain = chain_of(5);
+        let folder = tempfile::tempdir().unwrap();
+        let kv = folder.path().join("kv");
+        let log = write_log(&folder.path().join("clog"), &chain);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let stopped = open_state(&kv, &chain.genesis, &log, CACHE_BYTES, &stop).err().expect("stopped");
+        assert!(stopped.is::<Stopped>(), "{stopped:#}");
+        let stop = CancellationToken::new();
+        let opened = open_state(&kv, &chain.genesis, &log, CACHE_BYTES, &stop).unwrap();
+        assert_eq!(opened.execution.standing.executed.height, Height(5));
+        assert!(!folder.path().join("kv.damaged").exists());
+    }
+
+    #[test]
+    fn a_missing_journal_leaves_its_place_free_for_whoever_moves_it_back() {
+        let chain = chain_of(1);
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        drop(recover_at(&home, &chain));
+        let (wal, away) = (home.data_path().join("wal"), folder.path().join("away"));
+        std::fs::rename(&wal, &away).unwrap();
+        let error = try_recover(&home, &chain).err().expect("the votes are not known").to_string();
+        assert!(error.contains("is missing") && !wal.exists(), "{error}");
+        std::fs::rename(&away, &wal).unwrap();
+        drop(recover_at(&home, &chain));
     }
 
     #[test]
@@ -519,7 +573,8 @@ mod tests {
         let log = write_log(&folder.path().join("clog"), &chain);
         let mut other = chain.genesis.clone();
         other.timestamp_ms += 1;
-        let refused = open_state(&folder.path().join("kv"), &other, &log, CACHE_BYTES);
+        let stop = CancellationToken::new();
+        let refused = open_state(&folder.path().join("kv"), &other, &log, CACHE_BYTES, &stop);
         let refused = refused.err().expect("the log is another network's").to_string();
         assert!(refused.contains("not of this chain"), "{refused}");
     }
@@ -533,11 +588,7 @@ mod tests {
     }
 
     fn recover_at(home: &Home, chain: &Chain) -> Recovered {
-        let store = aegis_config::StoreSection::default();
-        let clock = Clock::start();
-        let options =
-            RecoverOptions { home, genesis: &chain.genesis, node_key: &chain.key, store: &store, clock };
-        recover(&options).unwrap()
+        try_recover(home, chain).unwrap()
     }
 
     #[test]
@@ -579,8 +630,14 @@ mod tests {
 
     fn try_recover(home: &Home, chain: &Chain) -> anyhow::Result<Recovered> {
         let store = aegis_config::StoreSection::default();
-        let clock = Clock::start();
-        recover(&RecoverOptions { home, genesis: &chain.genesis, node_key: &chain.key, store: &store, clock })
+        recover(&RecoverOptions {
+            home,
+            genesis: &chain.genesis,
+            node_key: &chain.key,
+            store: &store,
+            clock: Clock::start(),
+            stop: &CancellationToken::new(),
+        })
     }
 
     #[test]

@@ -15,6 +15,7 @@ use aegis_store::{
 };
 use aegis_types::{Genesis, Height};
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::recovery::{State, open_state};
@@ -48,16 +49,17 @@ enum Attempt {
 ///
 /// # Errors
 /// What cannot be mended: errors of the disk, data of another network, or damage in a network where no other node has the
-/// blocks.
+/// blocks. [`Stopped`](super::stop::Stopped) when told to stop.
 pub fn open_log_and_state(
     data_dir: &DataDir,
     genesis: &Genesis,
     store: &aegis_config::StoreSection,
+    stop: &CancellationToken,
 ) -> anyhow::Result<Opened> {
     let open = || -> anyhow::Result<(CommittedLog, State)> {
         let options = SegmentOptions { segment_bytes: store.log_segment.bytes() };
         let log = CommittedLog::open(&data_dir.log_dir(), options)?;
-        let state = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes())?;
+        let state = open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes(), stop)?;
         Ok((log, state))
     };
     let has_others = genesis.validators.len() > 1;
@@ -151,6 +153,10 @@ mod tests {
         chain
     }
 
+    fn open_all(data_dir: &DataDir, genesis: &Genesis, store: &StoreSection) -> anyhow::Result<Opened> {
+        open_log_and_state(data_dir, genesis, store, &CancellationToken::new())
+    }
+
     /// A data folder with all blocks, executed.
     fn folder(chain: &Chain) -> (tempfile::TempDir, StoreSection) {
         let temp = tempfile::tempdir().unwrap();
@@ -164,7 +170,7 @@ mod tests {
             log.flush().unwrap();
         }
         drop(log);
-        let opened = open_log_and_state(&data_dir, &chain.genesis, &store).unwrap();
+        let opened = open_all(&data_dir, &chain.genesis, &store).unwrap();
         assert!(!opened.was_repaired);
         assert_eq!(opened.state.execution.standing.executed.height, Height(BLOCKS));
         (temp, store)
@@ -194,7 +200,7 @@ mod tests {
     /// Opens a damaged folder: first block, last block, executed block.
     fn open(data: &Path, chain: &Chain, store: &StoreSection) -> (Option<u64>, Option<u64>, u64) {
         let data_dir = DataDir::open(data).unwrap();
-        let opened = open_log_and_state(&data_dir, &chain.genesis, store).unwrap();
+        let opened = open_all(&data_dir, &chain.genesis, store).unwrap();
         let of = |height: Option<Height>| height.map(|height| height.0);
         (of(opened.log.first()), of(opened.log.last()), opened.state.execution.standing.executed.height.0)
     }
@@ -251,7 +257,7 @@ mod tests {
         let files = log_files(temp.path());
         flip(&files[1], 64 + 32 + 100);
         let data_dir = DataDir::open(temp.path()).unwrap();
-        let opened = open_log_and_state(&data_dir, &chain.genesis, &store).unwrap();
+        let opened = open_all(&data_dir, &chain.genesis, &store).unwrap();
         let reads = (1..=BLOCKS).map(|height| opened.log.reader().read(Height(height)));
         let damaged = reads.filter(Result::is_err).count();
         assert_eq!(damaged, 1);
@@ -280,7 +286,7 @@ mod tests {
         fs::remove_file(log_files(temp.path()).last().unwrap()).unwrap();
         let files = log_files(temp.path());
         let data_dir = DataDir::open(temp.path()).unwrap();
-        let error = open_log_and_state(&data_dir, &chain.genesis, &store).err().expect("refused");
+        let error = open_all(&data_dir, &chain.genesis, &store).err().expect("refused");
         assert!(is_log_damage(&error), "{error:#}");
         assert_eq!(log_files(temp.path()), files);
         assert!(aside(temp.path()).is_empty());

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::metrics::MetricSeries;
+use super::tor_series::TorSeries;
 
 /// All series of a node. Base units; rates are for whoever reads them.
 #[derive(Debug)]
@@ -30,12 +31,8 @@ pub struct Telemetry {
     pub read_only: Gauge,
     /// Connected peers.
     pub peers: Gauge,
-    /// How far the Tor client is on its way into the network, 0 to 1.
-    pub tor_bootstrap_ratio: Gauge<f64, AtomicU64>,
-    /// 1 while peers can find the onion service.
-    pub tor_reachable: Gauge,
-    /// Connections to peers through Tor.
-    pub tor_circuits: Gauge,
+    /// The Tor client.
+    pub tor: TorSeries,
     /// Proposals that wait for agreement at this node.
     pub proposals_pending: Gauge,
     /// Batches that are held and not executed.
@@ -98,9 +95,7 @@ impl Telemetry {
             weight: gauge(&mut registry, "weight", "Own voting weight, 0 for an observer"),
             read_only: gauge(&mut registry, "read_only", "1 while the disk keeps the node from taking part"),
             peers: gauge(&mut registry, "peers", "Connected peers"),
-            tor_bootstrap_ratio: Gauge::default(),
-            tor_reachable: gauge(&mut registry, "tor_reachable", "1 while peers can find the onion service"),
-            tor_circuits: gauge(&mut registry, "tor_circuits", "Connections to peers through Tor"),
+            tor: TorSeries::register(&mut registry),
             proposals_pending: gauge(
                 &mut registry,
                 "proposals_pending",
@@ -149,12 +144,6 @@ impl Telemetry {
             start_time_seconds: Gauge::default(),
             registry: Mutex::new(Registry::default()),
         };
-        registry.register_with_unit(
-            "tor_bootstrap",
-            "How far the Tor client is on its way into the network, 0 to 1",
-            Unit::Ratios,
-            telemetry.tor_bootstrap_ratio.clone(),
-        );
         registry.register_with_unit(
             "start_time",
             "Start of the node since the Unix epoch",

@@ -35,6 +35,7 @@ use super::settings::{network_config, rpc_config};
 use super::snapshot::maker::{MakerOptions, SnapshotMaker};
 use super::snapshot::room::SnapshotRoom;
 use super::state_sync::StateSync;
+use super::stop::Stopped;
 use super::sync::SyncHandle;
 use super::telemetry::Telemetry;
 use super::watch::WatchHub;
@@ -64,7 +65,13 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     let names = home.read_genesis()?.names;
     info!(node = %node_key.validator_id(), chain = %genesis.chain, genesis = %genesis.hash(), "starting");
 
-    let recovered = recover_home(&home, &genesis, &node_key, &config, clock).await?;
+    let recovered = match recover_home(&home, &genesis, &node_key, &config, clock, &shutdown).await {
+        Err(error) if error.is::<Stopped>() => {
+            info!("stopped");
+            return Ok(());
+        }
+        recovered => recovered?,
+    };
     let (network, network_events) =
         aegis_p2p::start(&node_key, network_config(&config, &genesis, &home)?).await?;
 
@@ -79,8 +86,9 @@ pub async fn run(options: RunOptions, shutdown: CancellationToken) -> anyhow::Re
     while let Ok(End::Again) = outcome {
         info!("starting the parts again");
         let Setting { genesis, node_key, config, .. } = &lives.setting;
-        outcome = match recover_home(&lives.home, genesis, node_key, config, clock).await {
+        outcome = match recover_home(&lives.home, genesis, node_key, config, clock, &shutdown).await {
             Ok(recovered) => lives.live(recovered, &shutdown).await,
+            Err(error) if error.is::<Stopped>() => Ok(End::Over),
             Err(error) if is_disk_trouble(&error) => {
                 error!(reason = format!("{error:#}"), "the data folder cannot be opened again yet");
                 tokio::select! {
@@ -280,11 +288,19 @@ async fn recover_home(
     node_key: &Keypair,
     config: &Config,
     clock: Clock,
+    stop: &CancellationToken,
 ) -> anyhow::Result<Recovered> {
-    let (home, genesis, node_key, store) =
-        (home.clone(), genesis.clone(), node_key.clone(), config.store.clone());
+    let (home, genesis, node_key, store, stop) =
+        (home.clone(), genesis.clone(), node_key.clone(), config.store.clone(), stop.clone());
     let recovering = tokio::task::spawn_blocking(move || {
-        recover(&RecoverOptions { home: &home, genesis: &genesis, node_key: &node_key, store: &store, clock })
+        recover(&RecoverOptions {
+            home: &home,
+            genesis: &genesis,
+            node_key: &node_key,
+            store: &store,
+            clock,
+            stop: &stop,
+        })
     });
     recovering.await.context("opening the data folder failed")?
 }

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct NodeProcess {
     /// Its process id.
     pub pid: u32,
     child: Child,
+    /// Bytes that its log had when it was started.
+    log_begin: u64,
     /// Whether it was seen to have ended by itself.
     has_ended: bool,
 }
@@ -62,6 +64,7 @@ impl Processes {
         let log_path = home.log_path();
         let log = OpenOptions::new().create(true).append(true).open(&log_path);
         let log = log.map_err(|error| Failure::file(&log_path, error))?;
+        let log_begin = log.metadata().map_or(0, |metadata| metadata.len());
         let err = log.try_clone().map_err(|error| Failure::file(&log_path, error))?;
         let mut command = Command::new(program);
         command
@@ -87,7 +90,7 @@ impl Processes {
         let child =
             command.spawn().map_err(|error| Failure::new(format!("{name} cannot be started: {error}")))?;
         let pid = child.id().unwrap_or_default();
-        self.nodes.push(NodeProcess { name, home, pid, child, has_ended: false });
+        self.nodes.push(NodeProcess { name, home, pid, child, log_begin, has_ended: false });
         Ok(())
     }
 
@@ -101,8 +104,8 @@ impl Processes {
         self.nodes.iter().filter(|node| !node.has_ended).count()
     }
 
-    /// Waits until one of those that run ends and says which and why. Each is told of once.
-    pub async fn next_end(&mut self) -> Failure {
+    /// Waits until one of those that run ends, and gives its position and why. Each is told of once.
+    pub async fn next_end(&mut self) -> (usize, Failure) {
         let running: Vec<usize> = self
             .nodes
             .iter()
@@ -120,17 +123,20 @@ impl Processes {
             Ok(status) => describe(status),
             Err(error) => format!("cannot be watched: {error}"),
         };
-        match running.get(position).and_then(|index| self.nodes.get_mut(*index)) {
+        let index = running.get(position).copied().unwrap_or_default();
+        let failure = match self.nodes.get_mut(index) {
             Some(node) => {
                 node.has_ended = true;
+                let log = node.home.log_path();
                 Failure::new(format!("{} ended by itself ({how})", node.name)).help(format!(
                     "its log {} ends:\n{}",
-                    node.home.log_path().display(),
-                    log_tail(node.home.log_path())
+                    log.display(),
+                    last_words(&read_tail(&log, node.log_begin))
                 ))
             }
             None => Failure::new(format!("a node ended by itself ({how})")),
-        }
+        };
+        (index, failure)
     }
 
     /// Stops all that still run, waits for them, and kills those that do not stop in time.
@@ -169,17 +175,57 @@ fn describe(status: ExitStatus) -> String {
 }
 
 /// The last lines of a log.
-pub fn log_tail(path: PathBuf) -> String {
+pub fn log_tail(path: &Path) -> String {
+    let from_the_beginning = 0;
+    indented(&last_lines(&read_tail(path, from_the_beginning)))
+}
+
+/// The end of what a log has from `begin` on.
+fn read_tail(path: &Path, begin: u64) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = std::fs::File::open(path)?;
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES).max(begin)))?;
         let mut bytes = Vec::new();
         file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    let text = read().unwrap_or_else(|error| format!("(cannot be read: {error})"));
-    let lines: Vec<_> = text.lines().collect();
+    read().unwrap_or_else(|error| format!("(cannot be read: {error})"))
+}
+
+/// What a node said last: the error that ended it, or its last lines if it gave none.
+fn last_words(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    match lines.iter().rposition(|line| line.starts_with("error:")) {
+        Some(error) => indented(lines.get(error..).unwrap_or_default()),
+        None => indented(&last_lines(log)),
+    }
+}
+
+fn last_lines(log: &str) -> Vec<&str> {
+    let lines: Vec<_> = log.lines().collect();
     let start = lines.len().saturating_sub(LOG_TAIL_LINES);
-    lines.get(start..).unwrap_or_default().iter().map(|line| format!("  {line}\n")).collect()
+    lines.get(start..).unwrap_or_default().to_vec()
+}
+
+fn indented(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_log_only_the_error_that_ended_the_node_is_shown_and_nothing_of_earlier_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("node.log");
+        let before = "error: of an earlier run\n";
+        std::fs::write(&log, format!("{before}starting\nerror: no room\nhelp: make some\n")).unwrap();
+        let begin = u64::try_from(before.len()).unwrap();
+        assert_eq!(last_words(&read_tail(&log, begin)), "  error: no room\n  help: make some\n");
+        std::fs::write(&log, format!("{before}starting\nstill starting\n")).unwrap();
+        assert_eq!(last_words(&read_tail(&log, begin)), "  starting\n  still starting\n");
+        assert!(log_tail(&log).starts_with("  error: of an earlier run\n"));
+    }
 }

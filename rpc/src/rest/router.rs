@@ -59,7 +59,9 @@ pub(super) fn documented_routes() -> OpenApiRouter<Arc<Operations>> {
 
 async fn unknown_path(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
-    let message = format!("there is nothing at `{path}`; /openapi.json lists all paths");
+    let message = format!(
+        "there is nothing at `{path}`; paths begin with /v1, such as /v1/status, and /openapi.json describes all of them"
+    );
     ApiError::new(ErrorCode::NotFound, message).into()
 }
 

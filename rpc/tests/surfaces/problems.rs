@@ -9,7 +9,8 @@ use crate::fixture::{TOKEN, start};
 async fn unknown_paths_and_wrong_methods() {
     let server = start().await;
     for path in ["/", "/v1", "/v2/status", "/v1/status/", "/v1/kv/", "/aegis.v1.Node/GetStatus"] {
-        assert!(server.get(path).await.problem(404, "not_found").contains("/openapi.json"));
+        let told = server.get(path).await.problem(404, "not_found");
+        assert!(told.contains("/v1/status") && told.contains("/openapi.json"), "{told}");
     }
     let wrong = server.send(Method::DELETE, "/v1/status", &[], "").await;
     assert!(wrong.problem(405, "method_not_allowed").contains("DELETE"));

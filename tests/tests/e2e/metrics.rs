@@ -88,6 +88,25 @@ async fn every_node_sees_the_values_of_all_within_two_periods_and_an_observer_is
         assert!(node.report.as_ref().unwrap().commit_latency_us.is_some(), "{node:?}");
     }
     shown_in_the_documented_forms(&cluster).await;
+    cluster.stop(3);
+    shown_as_silent(&cluster, 3).await;
+}
+
+/// What a stopped validator said last is still shown, and that it is silent now.
+async fn shown_as_silent(cluster: &Cluster, stopped: usize) {
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let id = cluster.nodes[stopped].key.validator_id().short();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = aegis(&["--home", home, "metrics", "network"]).unwrap();
+        let silent: Vec<&str> = text.lines().filter(|line| line.ends_with("silent")).collect();
+        if silent.iter().any(|line| line.starts_with(&id)) {
+            assert_eq!(silent.len(), 1, "{text}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 async fn shown_in_the_documented_forms(cluster: &Cluster) {
@@ -120,6 +139,8 @@ async fn shown_in_the_documented_forms(cluster: &Cluster) {
     ])
     .unwrap();
     assert_eq!(lines.lines().count(), 2, "{lines}");
+    let told = aegis(&["--home", home, "weights", "recompute", "--from", "1"]).unwrap_err();
+    assert!(told.contains("weights of this network are fixed"), "{told}");
     let text = aegis(&["--home", home, "weights"]).unwrap();
     assert!(text.contains("weights are fixed") && text.contains("any 1 of 4 members"), "{text}");
 }

@@ -59,6 +59,10 @@ async fn a_value_is_proved_over_several_epochs_and_checked_when_all_nodes_are_go
     assert_eq!((&verified["modified_height"], &verified["version"]), (&height.into(), &1.into()));
     let weight = |field: &str| verified[field].as_u64().unwrap();
     assert!(weight("weight") >= weight("quorum") && weight("total_weight") == 10, "{verified}");
+    let home = cluster.nodes[1].home.to_str().unwrap();
+    let far = ["--home", home, "kv", "get", "greeting", "--prove", "--from-epoch", "9999"];
+    let told = aegis(&far).unwrap_err();
+    assert!(told.contains("epoch 9999 has not begun"), "{told}");
     let denied = prove_since(&cluster, 2, "never/written", (height, 2), &absent);
     assert_eq!((&denied["exists"], denied.get("value")), (&false.into(), None));
 
@@ -75,7 +79,8 @@ async fn a_value_is_proved_over_several_epochs_and_checked_when_all_nodes_are_go
         aegis(&[arguments.as_slice(), &[kept.to_str().unwrap()]].concat())
     };
     let text = offline(&there).unwrap();
-    assert!(text.contains("hello") && text.contains("of 10 (quorum 7)"), "{text}");
+    assert!(text.contains("the proof holds") && text.contains("of 10 (quorum 7)"), "{text}");
+    assert!(text.contains("hello"), "{text}");
     assert!(offline(&absent).unwrap().contains("does not exist"));
     refuses_forgeries(&there, offline);
 }

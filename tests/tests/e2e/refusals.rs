@@ -131,3 +131,42 @@ fn without_a_node_the_command_line_says_how_to_start_one() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(error.contains("aegis run"), "{error}");
 }
+
+#[test]
+fn nothing_is_done_with_the_data_of_a_home_that_never_ran_and_nothing_is_made() {
+    let cluster = Cluster::new(&[1], &[]);
+    let home = &cluster.nodes[0].home;
+    let text = home.to_str().unwrap();
+    let backup = home.join("../backup");
+    for command in [
+        &["store", "check"][..],
+        &["store", "compact"],
+        &["store", "backup", "--to", backup.to_str().unwrap()],
+        &["weights", "recompute", "--from", "1", "--replay"],
+    ] {
+        let told = aegis(&[&["--home", text], command].concat()).unwrap_err();
+        assert!(told.contains("no node has run on this home"), "{command:?}: {told}");
+    }
+    let refused =
+        Command::new(binary()).args(["--home", text, "store", "accept-lost-votes"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("no votes are lost") && told.contains("--key-was-used"), "{told}");
+    assert!(!home.join("data").exists() && !home.join("journal.id").exists() && !backup.exists());
+}
+
+#[cfg(not(feature = "tor"))]
+#[test]
+fn a_program_without_tor_says_so_before_it_looks_at_addresses() {
+    let cluster = Cluster::new(&[1], &[]);
+    let home = cluster.nodes[0].home.to_str().unwrap();
+    let listen = ["--listen", "/ip4/127.0.0.1/tcp/0"];
+    for command in [
+        &["run", "--tor", "only", listen[0], listen[1]][..],
+        &["config", "check", "--set", "p2p.tor.mode=only"],
+    ] {
+        let told = aegis(&[&["--home", home], command].concat()).unwrap_err();
+        assert!(told.contains("built without Tor"), "{command:?}: {told}");
+    }
+    assert!(aegis(&["version"]).unwrap().contains("without Tor"));
+}

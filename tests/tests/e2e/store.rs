@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aegis_rpc::api::Role;
 use aegis_rpc::{Consistency, ErrorCode};
 use aegis_types::{Height, Parameter, ProposalBody};
 
@@ -92,6 +93,8 @@ async fn a_lost_journal_stops_the_node_until_the_operator_accepts_that_and_it_vo
     let told = refused(&home);
     assert!(told.contains("aegis store accept-lost-votes"), "{told}");
     let home_text = home.to_str().unwrap();
+    assert!(aegis(&["--home", home_text, "store", "check"]).is_err());
+    assert!(!home.join("data/wal").exists(), "the place of the lost journal stays free");
     aegis(&["--home", home_text, "store", "accept-lost-votes"]).unwrap();
     let again = aegis(&["--home", home_text, "store", "accept-lost-votes"]).unwrap_err();
     assert!(again.contains("nothing is lost"), "{again}");
@@ -99,7 +102,9 @@ async fn a_lost_journal_stops_the_node_until_the_operator_accepts_that_and_it_vo
     let accepted_in = cluster.status(0).await.unwrap().epoch;
     cluster.start_node(2, &BOTH);
     let silent = cluster.wait_status(2, "its status", |_| true).await;
-    assert!(silent.silent.is_some(), "{silent:#?}");
+    assert!(silent.silent.is_some() && silent.role == Role::Validator, "{silent:#?}");
+    let shown = aegis(&["--home", home_text, "status"]).unwrap();
+    assert!(shown.contains("validator, ") && !shown.contains("observer"), "{shown}");
     // The others need it no longer; then it takes part again.
     let voting =
         cluster.wait_status(2, "its vote", |status| status.silent.is_none() && status.weight.0 == 1).await;
@@ -151,6 +156,10 @@ async fn a_backup_of_a_running_node_restores_a_home_that_follows_and_votes_later
     let backup = folder.path().join("backup");
     let (home, to) = (cluster.nodes[1].home.clone(), backup.to_str().unwrap());
     let home_text = home.to_str().unwrap();
+    let within = home.join("data/backup");
+    let told =
+        aegis(&["--home", home_text, "store", "backup", "--to", within.to_str().unwrap()]).unwrap_err();
+    assert!(told.contains("own data folder") && !within.exists(), "{told}");
     aegis(&["--home", home_text, "store", "backup", "--to", to]).unwrap();
     cluster.kill(1);
     fs::rename(home.join("data"), folder.path().join("lost")).unwrap();
@@ -161,8 +170,13 @@ async fn a_backup_of_a_running_node_restores_a_home_that_follows_and_votes_later
     flip(&log, 64 + 32 + 60);
     let told =
         aegis(&["--home", home_text, "store", "restore", "--from", tampered.to_str().unwrap()]).unwrap_err();
-    assert!(told.contains("damaged"), "{told}");
-    fs::remove_dir_all(home.join("data")).unwrap();
+    assert!(told.contains("damaged") && told.contains("as it was before"), "{told}");
+    assert!(told.contains(log.to_str().unwrap()), "it names the file that was given: {told}");
+    assert!(!home.join("data").exists(), "a restore that failed leaves nothing");
+    fs::create_dir(home.join("data")).unwrap();
+    fs::write(home.join("data/note"), "mine").unwrap();
+    aegis(&["--home", home_text, "store", "restore", "--from", tampered.to_str().unwrap()]).unwrap_err();
+    assert_eq!(files(&home.join("data")), [home.join("data/note")]);
 
     aegis(&["--home", home_text, "store", "restore", "--from", to]).unwrap();
     let report = aegis(&["--home", home_text, "--output", "json", "store", "check"]).unwrap();
@@ -175,7 +189,13 @@ async fn a_backup_of_a_running_node_restores_a_home_that_follows_and_votes_later
     assert_eq!(&*cluster.client(1).kv_get("k2").await.unwrap().value, b"v");
     cluster.wait_status(1, "its vote", |status| status.silent.is_none()).await;
     cluster.stop(1);
-    aegis(&["--home", home_text, "store", "compact"]).unwrap();
+    let compacted = aegis(&["--home", home_text, "--output", "json", "store", "compact"]).unwrap();
+    let compacted: serde_json::Value = serde_json::from_str(&compacted).unwrap();
+    assert!(compacted["log_bytes"]["before"].as_u64() >= compacted["log_bytes"]["after"].as_u64());
+    flip(files(&home.join("data/clog")).last().unwrap(), 64 + 32 + 60);
+    let failed = folder.path().join("failed");
+    aegis(&["--home", home_text, "store", "backup", "--to", failed.to_str().unwrap()]).unwrap_err();
+    assert!(!failed.exists(), "a backup that failed leaves nothing");
     cluster.start_node(1, &BOTH);
     cluster.wait_status(1, "the way on", |status| status.executed_height > height).await;
 }

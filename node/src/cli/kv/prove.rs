@@ -50,6 +50,13 @@ pub async fn run(global: &Global, request: Request<'_>) -> Result<(), Failure> {
     let proof: StateProof = read(&session, &answer.proof_base64.0)?;
     let is_kept = file.is_some() || session.output.is_json();
     let first_epoch = from_epoch.unwrap_or(if is_kept { Epoch::ZERO } else { known.client.epoch() });
+    if let Some(asked) = from_epoch.filter(|asked| *asked > certified.header.epoch) {
+        return Err(Failure::usage(format!(
+            "epoch {asked} has not begun: the state that proves the key was signed in epoch {}",
+            certified.header.epoch
+        ))
+        .help(format!("name an epoch up to {} with --from-epoch, or leave it out", certified.header.epoch)));
+    }
     let first_epoch = first_epoch.min(certified.header.epoch);
     let start = known.client_at(&genesis, first_epoch);
     let way = Way::follow(&session, start, first_epoch, certified.header.epoch);
@@ -73,7 +80,7 @@ pub async fn run(global: &Global, request: Request<'_>) -> Result<(), Failure> {
     let json = proof_file.to_json().map_err(|error| wrong(&session, &error))?;
     if let Some(path) = file {
         std::fs::write(path, &json).map_err(|error| Failure::file(path, error))?;
-        session.output.note(&format!("the proof is in {}; `aegis verify` checks it", path.display()));
+        session.output.note(&kept_text(path, first_epoch, &known));
     }
     if session.output.is_json() {
         return crate::cli::output::write_bytes(json.as_bytes());
@@ -229,13 +236,32 @@ fn wrong(session: &Session, error: &LightError) -> Failure {
         .help(format!("the node at {} may be of another network, or lie: ask another one", session.url))
 }
 
+/// How to check a proof that was kept.
+fn kept_text(path: &Path, first_epoch: Epoch, known: &Known) -> String {
+    let shown = path.display();
+    if first_epoch == Epoch::ZERO {
+        return format!(
+            "the proof is in {shown}; `aegis verify {shown}` checks it from the genesis on, or, with --checkpoint FILE, from \
+             validators on that were verified before"
+        );
+    }
+    let checkpoint = if known.is_ours { known.path.display().to_string() } else { "FILE".to_owned() };
+    format!(
+        "the proof is in {shown} and begins at epoch {first_epoch}; `aegis verify {shown} --checkpoint {checkpoint}` checks \
+         it, with a checkpoint of epoch {first_epoch} up to that of the proof"
+    )
+}
+
 /// The proof in a few words; its bytes are for programs.
 fn way_text(proof: &ProofFile) -> String {
     format!(
-        "The proof takes {} bytes and leads over {} handovers from {} to these signers; --file FILE or --output json keeps \
+        "The proof takes {} bytes and leads over {} from {} to these signers; --file FILE or --output json keeps \
          it.\n",
         proof.proof.encode().len(),
-        proof.handovers.len(),
+        match proof.handovers.len() {
+            1 => "1 handover".to_owned(),
+            several => format!("{several} handovers"),
+        },
         if proof.first_epoch == Epoch::ZERO {
             "the genesis".to_owned()
         } else {

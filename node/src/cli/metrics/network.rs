@@ -1,6 +1,9 @@
 //! `aegis metrics network`
 
+use std::collections::BTreeSet;
+
 use aegis_rpc::api::{NetworkMetrics, NodeMetrics, ObserverMetrics, Role};
+use aegis_types::ValidatorId;
 use clap::Args;
 
 use super::share;
@@ -25,18 +28,28 @@ impl NetworkCommand {
         let session = Session::open(global)?;
         let metrics =
             session.client.network_metrics(self.liars).await.map_err(|error| session.failure(error))?;
-        session.output.document(&metrics, text)
+        let silent = silent(&session).await?;
+        session.output.document(&metrics, |metrics| text(metrics, &silent))
     }
 }
 
-/// The table of all nodes.
-pub fn text(metrics: &NetworkMetrics) -> String {
+/// The validators that were not heard lately, by the measure of `aegis status`: what is shown of them is what they said before.
+///
+/// # Errors
+/// When the node does not answer.
+pub async fn silent(session: &Session) -> Result<BTreeSet<ValidatorId>, Failure> {
+    let validators = session.client.validators().await.map_err(|error| session.failure(error))?;
+    Ok(validators.members.iter().filter(|member| !member.alive).map(|member| member.id).collect())
+}
+
+/// The table of all nodes. The `silent` validators are marked.
+pub fn text(metrics: &NetworkMetrics, silent: &BTreeSet<ValidatorId>) -> String {
     let mut table = Table::new([
         "ID", "NAME", "WEIGHT", "COUPLING", "TIMING", "SELF", "DISTANCE", "SCORE", "COMMIT", "HEIGHT", "AGE",
         "NOTE",
     ]);
     for node in &metrics.nodes {
-        table.row(row(node));
+        table.row(row(node, silent.contains(&node.node_id)));
     }
     let global = &metrics.global_state;
     let headline = format!(
@@ -50,7 +63,7 @@ pub fn text(metrics: &NetworkMetrics) -> String {
     format!("{headline}{}{observers}", table.render())
 }
 
-fn row(node: &NodeMetrics) -> [String; 12] {
+fn row(node: &NodeMetrics, is_silent: bool) -> [String; 12] {
     let own = &node.consciousness_metrics;
     let report = node.report.as_ref();
     let of_report =
@@ -59,6 +72,7 @@ fn row(node: &NodeMetrics) -> [String; 12] {
     let note = match (node.is_self, node.role) {
         (true, _) => "this node",
         (false, Role::Observer) => "observer",
+        (false, Role::Validator) if is_silent => "silent",
         (false, Role::Validator) => "",
     };
     [
@@ -103,7 +117,7 @@ fn observers(observers: &ObserverMetrics) -> String {
 #[cfg(test)]
 mod tests {
     use aegis_rpc::api::{ConsciousnessMetrics, GlobalState};
-    use aegis_types::{Epoch, ValidatorId, Weight};
+    use aegis_types::{Epoch, Weight};
 
     use super::*;
 
@@ -131,7 +145,10 @@ mod tests {
                 quantiles: Vec::new(),
             }),
         };
-        let text = text(&metrics);
+        let heard = text(&metrics, &BTreeSet::new());
+        assert!(!heard.contains("silent"), "{heard}");
+        let text = text(&metrics, &[ValidatorId([0xab; 32])].into());
+        assert!(text.lines().any(|line| line.ends_with("silent")), "{text}");
         assert!(
             text.starts_with("epoch 4: round synchrony -, observability coverage -, quorum headroom 0.250\n")
         );

@@ -13,7 +13,7 @@ use crate::cli::{Failure, Global};
 use crate::node::backup::{BackupMark, backup};
 use crate::node::handovers_of;
 
-use super::{Opened, bar, blocking, open};
+use super::{Opened, bar, blocking, open_data};
 
 /// Copy all committed blocks of a node, running or stopped, into a folder
 #[derive(Debug, Args)]
@@ -27,9 +27,9 @@ impl Backup {
     /// Makes the backup and prints what it is of.
     ///
     /// # Errors
-    /// When it cannot be written, or what was copied does not hold.
+    /// When it cannot be written, or what was copied does not hold; no file of it is left then.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let Opened { home, genesis, store } = open(global)?;
+        let Opened { home, genesis, store } = open_data(global)?;
         let Session { client, .. } = Session::open(global)?;
         let (bar, runtime) = (bar("verifying the copy"), Handle::current());
         let shown = bar.clone();

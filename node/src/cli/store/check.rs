@@ -6,7 +6,7 @@ use crate::cli::table::Fields;
 use crate::cli::{Failure, Global};
 use crate::node::check::{CheckReport, check};
 
-use super::{Opened, bar, blocking, open};
+use super::{Opened, bar, blocking, open_data};
 
 /// Verify every checksum, certificate and root of a stopped node's data
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ impl Check {
     /// # Errors
     /// When something is damaged, or the data cannot be opened.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let Opened { home, genesis, store } = open(global)?;
+        let Opened { home, genesis, store } = open_data(global)?;
         let bar = bar("checking blocks");
         let shown = bar.clone();
         let report = blocking(move || {

@@ -4,9 +4,9 @@ use clap::Args;
 
 use crate::cli::table::Fields;
 use crate::cli::{Failure, Global};
-use crate::node::compact::{Compacted, compact};
+use crate::node::compact::{Compacted, Sizes, compact};
 
-use super::{Opened, bar, blocking, open};
+use super::{Opened, bar, blocking, open_data};
 
 /// Delete old blocks as configured and write the state store anew; the node must be stopped
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ impl Compact {
     /// # Errors
     /// When the node runs, or a store fails.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
-        let Opened { home, store, .. } = open(global)?;
+        let Opened { home, store, .. } = open_data(global)?;
         let bar = bar("writing entries");
         let shown = bar.clone();
         let compacted =
@@ -29,7 +29,7 @@ impl Compact {
 }
 
 fn text(compacted: &Compacted) -> String {
-    let change = |(before, after): (u64, u64)| format!("{before} bytes before, {after} now");
+    let change = |Sizes { before, after }: Sizes| format!("{before} bytes before, {after} now");
     let first = compacted.first_height.map_or_else(|| "none".to_owned(), |first| format!("from {first} on"));
     Fields::new()
         .field("blocks", first)

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::{Failure, Global};
-use crate::node::backup::restore;
+use crate::node::restore::restore;
 
 use super::{Opened, bar, blocking, open};
 
@@ -30,7 +30,7 @@ impl Restore {
     /// Restores, and prints how far.
     ///
     /// # Errors
-    /// When the home has data, or the backup does not hold.
+    /// When the home has data, or the backup does not hold; the home is then as it was.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let Opened { home, genesis, store } = open(global)?;
         let bar = bar("restoring blocks");

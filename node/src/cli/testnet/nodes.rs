@@ -29,14 +29,16 @@ pub struct Network {
 pub struct RunningNode {
     /// Its name.
     pub name: String,
-    /// `validator` or `observer`.
+    /// `validator` or `observer`, in the epoch in which it was asked.
     pub role: &'static str,
-    /// Its voting weight.
+    /// Its voting weight in that epoch.
     pub weight: u64,
     /// Its public key.
     pub node_id: String,
-    /// Its process id.
-    pub pid: u32,
+    /// Whether it takes part.
+    pub state: NodeState,
+    /// Its process id; none once it has ended.
+    pub pid: Option<u32>,
     /// Its home.
     pub home: PathBuf,
     /// Addresses for other nodes.
@@ -45,6 +47,18 @@ pub struct RunningNode {
     pub rest: String,
     /// URL of its gRPC surface.
     pub grpc: String,
+}
+
+/// Whether a node takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// It goes on with the others.
+    Running,
+    /// Its process runs, but it did not answer or was behind when time was up.
+    Late,
+    /// Its process has ended.
+    Ended,
 }
 
 impl Network {
@@ -79,7 +93,7 @@ impl Network {
                 node.role.to_owned(),
                 node.weight.to_string(),
                 node.node_id.chars().take(8).collect(),
-                node.pid.to_string(),
+                node.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
                 node.p2p.join(" "),
                 node.rest.clone(),
                 node.grpc.clone(),
@@ -90,7 +104,9 @@ impl Network {
 
     /// What to try next, in another shell.
     pub fn hints(&self) -> String {
-        let Some(first) = self.nodes.first() else { return String::new() };
+        let Some(first) = self.nodes.iter().find(|node| node.state == NodeState::Running) else {
+            return String::new();
+        };
         let home = first.home.display();
         format!(
             "In another shell:\n  aegis --home {home} status\n  aegis --home {home} proposal submit kv.put greeting hello\n  \

@@ -4,6 +4,7 @@ use aegis_rpc::api::{WeightTerms, WeightsExplained};
 use aegis_types::Epoch;
 use clap::Args;
 
+use super::fallback::in_words;
 use super::trade_text;
 use crate::cli::session::Session;
 use crate::cli::table::Table;
@@ -66,17 +67,20 @@ pub fn text(explained: &WeightsExplained) -> String {
         None => "the fault tolerance does not fit the number of members".to_owned(),
     };
     let fallback = match &outcome.fallback {
-        Some(fallback) => format!("all weights are equal instead of the rule's: {fallback}\n"),
+        Some(fallback) => format!("all weights are equal instead of the rule's: {}\n", in_words(fallback)),
         None => String::new(),
     };
-    let latency = outcome
-        .commit_latency_us
-        .map_or_else(|| "not measured".to_owned(), |us| format!("{:.1} ms", f64::from(us) / 1_000.0));
+    let milliseconds = |us: Option<u32>| {
+        us.map_or_else(|| "-".to_owned(), |us| format!("{:.1} ms", f64::from(us) / 1_000.0))
+    };
+    // The median is over pairs that both reported. Without any the rule goes on with its least value, which nobody measured.
+    let has_pairs = outcome.nodes.iter().filter(|node| node.reported).nth(1).is_some();
+    let round_trip = milliseconds(Some(outcome.median_rtt_us).filter(|_| has_pairs));
+    let latency = milliseconds(outcome.commit_latency_us);
     format!(
-        "weights of epoch {}: {policy}\nmedian round trip {:.1} ms, commit latency {latency}, nobody above {}\n{fallback}{}\nwhat they \
+        "weights of epoch {}: {policy}\nmedian round trip {round_trip}, commit latency {latency}, nobody above {}\n{fallback}{}\nwhat they \
          trade\n{}",
         explained.epoch,
-        f64::from(outcome.median_rtt_us) / 1_000.0,
         outcome.cap,
         table.render(),
         trade_text(&outcome.trade),

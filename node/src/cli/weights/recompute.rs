@@ -12,6 +12,7 @@ use aegis_types::{Canonical, Epoch, Genesis, Handover, TypesError, ValidatorSet}
 use clap::Args;
 use serde::Serialize;
 
+use super::fallback::in_words;
 use super::replay;
 use crate::cli::proof::trusted_genesis;
 use crate::cli::session::Session;
@@ -82,32 +83,53 @@ impl Recompute {
     /// When nothing is on record, or weights differ.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let from = Epoch(self.from);
-        let (recomputed, last) = if self.replay {
+        let Asked { recomputed, last, mode } = if self.replay {
             let recomputed = replay::run(global, from).await?;
             let last = recomputed.last().map(|one| Epoch(one.epoch));
-            (recomputed, last)
+            Asked { recomputed, last, mode: None }
         } else {
             ask(global, self.genesis.as_deref(), from).await?
         };
         if recomputed.is_empty() {
-            return Err(Failure::new(format!("no measured weights of epoch {from} or later are on record"))
-                .help("`aegis weights` says which epochs are"));
+            return Err(nothing_to_compute(from, mode.as_deref()));
         }
         global.output().document(&recomputed, text)?;
         let wrong: Vec<u64> =
             recomputed.iter().filter(|one| !one.is_confirmed).map(|one| one.epoch).collect();
         if !wrong.is_empty() {
-            return Err(Failure::new(format!("the rule gives other weights for the epochs {wrong:?}"))
+            let wrong = wrong.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            return Err(Failure::new(format!("the rule gives other weights for {}", epochs(&wrong)))
                 .help("the node may be damaged, or lie: ask another one with --rpc URL, or use --replay"));
         }
         match missing(from, last, &recomputed) {
             None => Ok(()),
-            Some(missing) => Err(Failure::new(format!("nothing is on record for the epochs {missing}")).help(
-                "their weights were not measured, the record was dropped (`weights_history_epochs`), or the node keeps it \
+            Some(missing) => Err(Failure::new(format!("nothing is on record for {}", epochs(&missing))).help(
+                "weights were not measured, the record was dropped (`weights_history_epochs`), or the node keeps it \
                  back: ask another one with --rpc URL, use --replay, or begin later with --from",
             )),
         }
     }
+}
+
+/// Why there is nothing to compute.
+fn nothing_to_compute(from: Epoch, mode: Option<&str>) -> Failure {
+    if mode == Some("fixed") {
+        return Failure::new(
+            "the weights of this network are fixed: the genesis and votes of its members set them, no rule computes them, so \
+             there is nothing to compute again",
+        )
+        .help("`aegis weights` shows the weights; the parameter `weights_mode` lets them be measured");
+    }
+    Failure::new(format!(
+        "no weights that a rule has computed are on record for epoch {from} or any later one"
+    ))
+    .help("`aegis weights` says for which epochs there are some")
+}
+
+/// One epoch or several, as people say it.
+fn epochs(list: &str) -> String {
+    let is_one = list.chars().all(|c| c.is_ascii_digit());
+    if is_one { format!("epoch {list}") } else { format!("epochs {list}") }
 }
 
 /// The epochs from `from` to `last` that were not computed, such as `1 to 4, 7`; none when there are none. Epoch 0 is never
@@ -128,36 +150,40 @@ fn missing(from: Epoch, last: Option<Epoch>, recomputed: &[Recomputed]) -> Optio
 }
 
 fn text(recomputed: &Vec<Recomputed>) -> String {
-    let mut table = Table::new(["EPOCH", "MEMBERS", "TOTAL", "CORE", "RESULT", "EQUAL FOR A REASON"]);
+    let mut table = Table::new(["EPOCH", "MEMBERS", "TOTAL", "CORE", "RESULT", "EQUAL BECAUSE"]);
     for one in recomputed {
-        let reason = one.fallback.as_ref().and_then(|fallback| fallback.get("reason")?.as_str());
+        let reason = one.fallback.as_ref().map(in_words);
         table.row([
             one.epoch.to_string(),
             one.members.to_string(),
             one.total.to_string(),
             one.core.to_string(),
             if one.is_confirmed { "the same" } else { "OTHER WEIGHTS" }.to_owned(),
-            reason.unwrap_or_default().to_owned(),
+            reason.unwrap_or_default(),
         ]);
     }
     table.render()
 }
 
-/// Gets inputs and handovers from a node. What comes of them, and the last epoch whose validator set is proved: what the node has
-/// on record is its own word.
-async fn ask(
-    global: &Global,
-    genesis: Option<&std::path::Path>,
-    from: Epoch,
-) -> Result<(Vec<Recomputed>, Option<Epoch>), Failure> {
+/// What there was to compute.
+struct Asked {
+    recomputed: Vec<Recomputed>,
+    /// The last epoch whose validator set is proved: what a node has on record is its own word.
+    last: Option<Epoch>,
+    /// How weights come about now, as the node says.
+    mode: Option<String>,
+}
+
+/// Gets inputs and handovers from a node, and computes.
+async fn ask(global: &Global, genesis: Option<&std::path::Path>, from: Epoch) -> Result<Asked, Failure> {
     let genesis = trusted_genesis(global, genesis)?;
     let session = Session::open(global)?;
     let sets = certified_sets(&session, &genesis, from).await?;
     let last = sets.last_key_value().map(|(epoch, _)| *epoch);
     // Asked after the handovers, so that an epoch that began in between is no gap.
     let weights = session.client.weights().await.map_err(|error| session.failure(error))?;
-    let Some(range) = weights.on_record else { return Ok((Vec::new(), last)) };
-    let mut recomputed = Vec::new();
+    let (mode, mut recomputed) = (Some(weights.mode), Vec::new());
+    let Some(range) = weights.on_record else { return Ok(Asked { recomputed, last, mode }) };
     for (epoch, set) in &sets {
         if !(range.oldest..=range.newest).contains(epoch) {
             continue;
@@ -171,7 +197,7 @@ async fn ask(
         let input: WeightInput = read(&session, &explained.input_base64.0)?;
         recomputed.push(Recomputed::new(*epoch, input, set.clone())?);
     }
-    Ok((recomputed, last))
+    Ok(Asked { recomputed, last, mode })
 }
 
 /// The validator sets of `from` and later epochs, each proved by the one before. A node cannot make this go on for ever: each
@@ -256,6 +282,7 @@ mod tests {
         assert_eq!(missing(1, 6, &[5, 6]).as_deref(), Some("1 to 4"));
         assert_eq!(missing(2, 9, &[2, 4, 5, 8, 9]).as_deref(), Some("3, 6 to 7"));
         assert_eq!(missing(5, 8, &[5, 6, 7]).as_deref(), Some("8"), "a node that keeps the newest back");
+        assert_eq!((epochs("8"), epochs("3, 6 to 7")), ("epoch 8".to_owned(), "epochs 3, 6 to 7".to_owned()));
     }
 
     #[test]
@@ -265,6 +292,6 @@ mod tests {
         assert!(!confirmed(5, set(5, 900)));
         assert!(!confirmed(6, set(6, 1_000)), "the input of another epoch");
         let shown = text(&vec![Recomputed::new(Epoch(5), input(), set(5, 1_000)).unwrap()]);
-        assert!(shown.contains("the same") && shown.contains("too_few_reports"), "{shown}");
+        assert!(shown.contains("the same") && shown.contains("a quorum of"), "{shown}");
     }
 }

@@ -3,7 +3,7 @@
 use aegis_types::Epoch;
 
 use super::recompute::Recomputed;
-use crate::cli::store::{Opened, bar, blocking, open};
+use crate::cli::store::{Opened, bar, blocking, open_data};
 use crate::cli::{Failure, Global};
 use crate::node::replay::replay_weights;
 
@@ -12,7 +12,7 @@ use crate::node::replay::replay_weights;
 /// # Errors
 /// When the home's node runs, or its log does not begin with the first block.
 pub async fn run(global: &Global, from: Epoch) -> Result<Vec<Recomputed>, Failure> {
-    let Opened { home, genesis, store } = open(global)?;
+    let Opened { home, genesis, store } = open_data(global)?;
     let bar = bar("executing blocks");
     let shown = bar.clone();
     let replayed = blocking(move || {

@@ -40,7 +40,8 @@ impl Api {
             node_id: me,
             peer_id: aegis_p2p::peer_id_of(&me).to_string(),
             account: node.account_key.account_id(),
-            role: if agreement.is_member { Role::Validator } else { Role::Observer },
+            // Also one that is silent for a while: its weight counts.
+            role: if set.contains(&me) { Role::Validator } else { Role::Observer },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             height: agreement.tip.0,
             block_digest: agreement.tip.1,
@@ -177,9 +178,7 @@ impl Api {
             .inner()
             .store(self.node.network.bytes_sent(), std::sync::atomic::Ordering::Relaxed);
         if let Some(tor) = self.node.network.tor_status() {
-            telemetry.tor_bootstrap_ratio.set(f64::from(tor.percent) / 100.0);
-            telemetry.tor_reachable.set(i64::from(tor.is_reachable));
-            telemetry.tor_circuits.set(gauge_value(u64::from(count(tor.circuits))));
+            telemetry.tor.set(&tor);
         }
         let agreement = self.node.agreement.borrow();
         telemetry.committed_height.set(gauge_value(agreement.tip.0.0));

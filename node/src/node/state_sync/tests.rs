@@ -147,7 +147,9 @@ fn go_on(world: &World, data: &Path) {
     let options = SegmentOptions { segment_bytes: SEGMENT_BYTES };
     let log = CommittedLog::open(&data_dir.log_dir(), options).unwrap();
     assert_eq!((log.first(), log.last()), (Some(HEIGHT), Some(HEIGHT)));
-    let mut state = open_state(&data_dir.kv_dir(), &world.chain.genesis, &log, CACHE_BYTES).unwrap();
+    let mut state =
+        open_state(&data_dir.kv_dir(), &world.chain.genesis, &log, CACHE_BYTES, &CancellationToken::new())
+            .unwrap();
     assert_eq!(state.execution.standing.executed.height, HEIGHT);
     state.execution.execute(&world.block(HEIGHT.next())).unwrap();
     assert_eq!(state.execution.standing, world.execution.standing);

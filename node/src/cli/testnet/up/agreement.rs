@@ -1,14 +1,16 @@
 //! Waiting until the nodes of a new network agree, and showing it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use aegis_config::GenesisFile;
 use aegis_rpc::api::{Status, Submission, Submit};
 use aegis_rpc::{Client, ClientConfig};
-use aegis_types::{Canonical as _, Height, Proposal, ProposalBody};
+use aegis_types::{Canonical as _, Height, Proposal, ProposalBody, Weight};
 use futures::future::join_all;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 
 use crate::cli::{Exit, Failure, Output};
 use crate::testnet::plan::home_of;
@@ -40,41 +42,91 @@ pub fn clients(record: &Record) -> Result<Vec<Client>, Failure> {
     record.places().iter().map(|place| connect(format!("http://127.0.0.1:{}", place.rpc_port))).collect()
 }
 
-/// Waits until all nodes answer and go on together.
+/// A network whose processes were started.
+pub struct Starting<'a> {
+    /// What it consists of.
+    pub record: &'a Record,
+    /// Its folder.
+    pub folder: &'a Path,
+    /// Which of its nodes have ended by themselves, by position.
+    pub ended: watch::Receiver<BTreeSet<usize>>,
+}
+
+/// Waits until all nodes that run answer and go on together, or until time is up and a quorum does. Which of all do.
 ///
 /// # Errors
-/// When they do not in time.
+/// When fewer than a quorum do.
 pub async fn wait(
     clients: &[Client],
-    record: &Record,
-    folder: &Path,
+    starting: &Starting<'_>,
     timeout: Duration,
     output: Output,
-) -> Result<(), Failure> {
-    let progress = Progress::new(clients.len(), output);
+) -> Result<Vec<bool>, Failure> {
+    let progress = Progress::new(output);
     let started = Instant::now();
     let mut first_height: Option<Height> = None;
-    loop {
+    let outcome = loop {
         let statuses = look(clients).await;
+        let expected = clients.len().saturating_sub(starting.ended.borrow().len());
         let answering = statuses.iter().flatten().count();
         let highest = statuses.iter().flatten().map(|status| status.executed_height).max();
-        let lowest = statuses.iter().flatten().map(|status| status.executed_height).min();
         first_height = first_height.or(highest);
-        progress.show(answering, highest, started.elapsed());
-        if answering == clients.len()
-            && let (Some(first), Some(lowest), Some(highest)) = (first_height, lowest, highest)
-            && lowest > first
-            && highest.distance_above(lowest) <= HEIGHT_SPREAD_MAX
+        progress.show(answering, clients.len(), highest, started.elapsed());
+        let going_on = going_on(&statuses, first_height);
+        let count = going_on.iter().filter(|goes_on| **goes_on).count();
+        if expected > 0 && count >= expected {
+            break Ok(going_on);
+        }
+        if answering >= expected
+            && let Some(failure) = too_few(&statuses)
         {
-            progress.finish();
-            return Ok(());
+            break Err(failure);
         }
         if started.elapsed() > timeout {
-            progress.finish();
-            return Err(too_late(&statuses, record, folder, timeout));
+            let is_quorum = weight(&statuses, &going_on) >= quorum(&statuses).unwrap_or(Weight(u64::MAX));
+            break if is_quorum { Ok(going_on) } else { Err(too_late(&statuses, starting, timeout)) };
         }
         tokio::time::sleep(POLL_INTERVAL).await;
-    }
+    };
+    progress.finish();
+    outcome
+}
+
+/// Which nodes have executed more than `first`, and about as much as the others.
+fn going_on(statuses: &[Option<Status>], first: Option<Height>) -> Vec<bool> {
+    let highest = statuses.iter().flatten().map(|status| status.executed_height).max().unwrap_or_default();
+    let goes_on = |status: &Option<Status>| {
+        status.as_ref().is_some_and(|status| {
+            first.is_some_and(|first| status.executed_height > first)
+                && highest.distance_above(status.executed_height) <= HEIGHT_SPREAD_MAX
+        })
+    };
+    statuses.iter().map(goes_on).collect()
+}
+
+/// The weight of the nodes that are `counted`, each as it sees its own.
+fn weight(statuses: &[Option<Status>], counted: &[bool]) -> Weight {
+    let weights = statuses.iter().zip(counted).filter(|(_, is_counted)| **is_counted);
+    weights.fold(Weight::ZERO, |sum, (status, _)| {
+        sum.plus(status.as_ref().map_or(Weight::ZERO, |status| status.weight))
+    })
+}
+
+/// The quorum of the newest epoch that a node knows.
+fn quorum(statuses: &[Option<Status>]) -> Option<Weight> {
+    statuses.iter().flatten().max_by_key(|status| status.epoch).map(|status| status.quorum)
+}
+
+/// Why the nodes that answer cannot agree, if they are too few.
+fn too_few(statuses: &[Option<Status>]) -> Option<Failure> {
+    let quorum = quorum(statuses)?;
+    let answering: Vec<bool> = statuses.iter().map(Option::is_some).collect();
+    let weight = weight(statuses, &answering);
+    (weight < quorum).then(|| {
+        Failure::new(format!(
+            "too few nodes run to agree: those that do have the weight {weight}, and {quorum} is needed"
+        ))
+    })
 }
 
 async fn look(clients: &[Client]) -> Vec<Option<Status>> {
@@ -84,7 +136,7 @@ async fn look(clients: &[Client]) -> Vec<Option<Status>> {
     .await
 }
 
-fn too_late(statuses: &[Option<Status>], record: &Record, folder: &Path, timeout: Duration) -> Failure {
+fn too_late(statuses: &[Option<Status>], starting: &Starting<'_>, timeout: Duration) -> Failure {
     let state = |(index, status): (usize, &Option<Status>)| match status {
         Some(status) => {
             format!(
@@ -96,18 +148,14 @@ fn too_late(statuses: &[Option<Status>], record: &Record, folder: &Path, timeout
     };
     let states: Vec<_> = statuses.iter().enumerate().map(state).collect();
     let worst = statuses.iter().position(Option::is_none).unwrap_or_default();
-    let log = home_of(folder, worst).log_path();
+    let log = home_of(starting.folder, worst).log_path();
     Failure::new(format!(
         "the {} nodes did not agree within {} s: {}",
-        record.nodes(),
+        starting.record.nodes(),
         timeout.as_secs(),
         states.join("; ")
     ))
-    .help(format!(
-        "a slow computer may need --timeout 5m; {} ends:\n{}",
-        log.display(),
-        log_tail(log.clone())
-    ))
+    .help(format!("a slow computer may need --timeout 5m; {} ends:\n{}", log.display(), log_tail(&log)))
 }
 
 /// Submits the network's first proposal, signed by the account of node 0.
@@ -115,11 +163,10 @@ fn too_late(statuses: &[Option<Status>], record: &Record, folder: &Path, timeout
 /// # Errors
 /// When it is not committed.
 pub async fn first_proposal(
-    clients: &[Client],
+    client: &Client,
     folder: &Path,
     genesis: &GenesisFile,
 ) -> Result<Submission, Failure> {
-    let client = clients.first().ok_or_else(|| Failure::new("the network has no nodes"))?;
     let key = home_of(folder, 0).read_account_key()?;
     let now = SystemTime::now();
     let expiry = now.checked_add(EXPIRY).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
@@ -138,25 +185,23 @@ pub async fn first_proposal(
 /// What is shown while it waits: a line that changes on a terminal, some lines elsewhere.
 struct Progress {
     bar: ProgressBar,
-    nodes: usize,
     output: Output,
     last_line: std::cell::Cell<Duration>,
 }
 
 impl Progress {
-    fn new(nodes: usize, output: Output) -> Self {
-        let bar = ProgressBar::new(nodes as u64);
+    fn new(output: Output) -> Self {
+        let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {wide_msg}");
         let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { bar, nodes, output, last_line: std::cell::Cell::new(Duration::ZERO) }
+        Self { bar, output, last_line: std::cell::Cell::new(Duration::ZERO) }
     }
 
-    fn show(&self, answering: usize, highest: Option<Height>, elapsed: Duration) {
+    fn show(&self, answering: usize, nodes: usize, highest: Option<Height>, elapsed: Duration) {
         let height = highest.map_or_else(|| "no block yet".to_owned(), |height| format!("height {height}"));
         let line = format!(
-            "{answering} of {} nodes answer, {height}, {}.{} s",
-            self.nodes,
+            "{answering} of {nodes} nodes answer, {height}, {}.{} s",
             elapsed.as_secs(),
             elapsed.subsec_millis() / 100
         );

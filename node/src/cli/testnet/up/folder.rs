@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use aegis_store::DataDir;
+use aegis_store::{DataDir, StoreError};
 
 use super::Up;
 use crate::cli::{Failure, Output};
@@ -51,6 +51,7 @@ fn make(up: &Up, folder: &Path) -> Result<Record, Failure> {
 }
 
 fn resume(up: &Up, old: &Record, folder: &Path, output: Output) -> Result<Record, Failure> {
+    check_stopped(old, folder)?;
     let shown = folder.display();
     let other = || {
         format!(
@@ -79,21 +80,30 @@ fn resume(up: &Up, old: &Record, folder: &Path, output: Output) -> Result<Record
     }
     check_free(&range(record.base_port, record.nodes(), PortUse::Peers)?, PortUse::Peers)?;
     check_free(&range(record.rpc_port, record.nodes(), PortUse::Clients)?, PortUse::Clients)?;
-    check_stopped(old, folder)?;
     adjust(&record, folder, output)?;
     record.write(folder)?;
     Ok(record)
 }
 
-/// Refuses to change a network that runs: its nodes would go on with what they were started with.
+/// Refuses a network that runs already, before anything is said about the ports that it takes. Whatever else is wrong with a
+/// node's data, that node says itself.
 fn check_stopped(record: &Record, folder: &Path) -> Result<(), Failure> {
     for index in 0..usize::from(record.nodes()) {
-        let data = home_of(folder, index).data_path();
-        if data.exists() {
-            DataDir::open(&data).map_err(|error| {
-                Failure::new(error.to_string())
-                    .help("stop that network first, or name another folder with --home")
-            })?;
+        let home = home_of(folder, index);
+        if !DataDir::has_data(&home.data_path()) {
+            continue;
+        }
+        if let Err(StoreError::InUse { pid, .. }) = DataDir::open(&home.data_path()) {
+            let by = pid.map_or_else(String::new, |pid| format!(" as process {pid}"));
+            return Err(Failure::new(format!(
+                "the network in {} is running already: node{index} runs{by}",
+                folder.display()
+            ))
+            .help(format!(
+                "`aegis --home {} status` asks it; Ctrl-C where it was started stops it; --home names another folder for a \
+                 second network",
+                home.path().display()
+            )));
         }
     }
     Ok(())

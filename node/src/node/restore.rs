@@ -1,0 +1,283 @@
+//! Filling a new home's data from a backup.
+//!
+//! # What restoring believes
+//! Nothing but the genesis of the home. Every block is checked against the certificate of its epoch's validators, every
+//! validator set against the handover before, the snapshot against the root that a quorum certified; the state is computed
+//! anew. The restored node has lost its votes, and knows it.
+//!
+//! # When it fails
+//! The home is then as it was before, journal and all. What is taken away last is the home's knowledge of the new journal: until
+//! then, no node starts on what a crash may have left.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aegis_config::StoreSection;
+use aegis_store::{CommittedLog, DataDir, KvStore, SegmentOptions, SledKv, StoreError, Table};
+use aegis_types::{Canonical as _, CommittedBlock, Genesis, Height};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::backup::{
+    HANDOVERS, LOG, SNAPSHOTS, check_snapshot, copy_file, copy_folder, proved, read_mark, remove,
+};
+use super::chain_check::{ProvedSets, read_block};
+use super::check::Progress;
+use super::executor::Execution;
+use super::lost_votes::found_without_votes;
+use super::recovery::{open_state, start_over};
+use super::snapshot::shelf::{Shelf, make_folder, read_manifest};
+use super::state;
+use super::state_sync::build::Build;
+use super::state_sync::settle::{Incoming, settle};
+use crate::home::{Home, JournalNote};
+
+/// Restores a backup into a home whose data folder is empty or absent. The node then has no votes.
+///
+/// # Errors
+/// When the home has data, or anything in the backup does not follow from the home's genesis. The home is then as it was before.
+pub fn restore(
+    home: &Home,
+    genesis: &Genesis,
+    from: &Path,
+    store: &StoreSection,
+    progress: Progress<'_>,
+) -> anyhow::Result<Height> {
+    let mark = read_mark(from)?;
+    ensure!(
+        mark.genesis == genesis.hash().to_string(),
+        "the backup is of the chain `{}` with genesis {}, this home's genesis is {}",
+        mark.chain,
+        mark.genesis,
+        genesis.hash()
+    );
+    check_empty(home)?;
+    let before = Before::of(home)?;
+    let data_dir = DataDir::open(&home.data_path())?;
+    // Again, now that no node can run on it: what a failure leaves is deleted.
+    check_empty(home)?;
+    let restored = try_restore(home, genesis, &data_dir, from, store, progress);
+    restored.map_err(|error| match before.bring_back(home) {
+        Ok(()) => error.context("nothing was restored, and the home is as it was before"),
+        Err(left) => error.context(format!(
+            "nothing was restored; what was written cannot be removed ({left:#}): move {} aside before you try again",
+            home.data_path().display()
+        )),
+    })
+}
+
+fn try_restore(
+    home: &Home,
+    genesis: &Genesis,
+    data_dir: &DataDir,
+    from: &Path,
+    store: &StoreSection,
+    progress: Progress<'_>,
+) -> anyhow::Result<Height> {
+    // First of all: whatever becomes of the rest, this home never votes as if it knew its votes.
+    let journal_segments = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
+    found_without_votes(home, data_dir, journal_segments)?;
+    let source = copy_to_read(data_dir, from)?;
+    let restored = fill(genesis, data_dir, from, &source, store, progress)
+        .map_err(|error| naming_the_original(&error, &source, &from.join(LOG)))?;
+    remove(&source)?;
+    Ok(restored)
+}
+
+/// Refuses a home that has votes, blocks or state.
+fn check_empty(home: &Home) -> anyhow::Result<()> {
+    for name in ["wal", "clog", "kv"] {
+        let folder = home.data_path().join(name);
+        let is_empty = match fs::read_dir(&folder) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) if error.kind() == ErrorKind::NotFound => true,
+            Err(error) => return Err(error).with_context(|| folder.display().to_string()),
+        };
+        ensure!(is_empty, "{} is not empty; move the home's data folder aside first", folder.display());
+    }
+    Ok(())
+}
+
+/// An error about a file of the copy, with the name of the file that it was copied from: that is the one to replace.
+fn naming_the_original(error: &anyhow::Error, copy: &Path, original: &Path) -> anyhow::Error {
+    let of_store = error.chain().find_map(|cause| cause.downcast_ref());
+    if let Some(StoreError::Damaged { file, offset, reason, .. }) = of_store
+        && let Ok(name) = file.strip_prefix(copy)
+    {
+        let file = original.join(name);
+        let place = offset.map_or_else(String::new, |offset| format!(" at byte {offset}"));
+        return anyhow!(
+            "the backup is damaged: {}{place}: {reason}; use another backup, or let the node fetch everything from others",
+            file.display()
+        );
+    }
+    anyhow!(format!("{error:#}").replace(&copy.display().to_string(), &original.display().to_string()))
+}
+
+/// A home before a restore.
+struct Before {
+    /// What is in its data folder; none if there is no such folder. Votes, blocks and state are not.
+    entries: Option<BTreeSet<OsString>>,
+    note: Option<JournalNote>,
+}
+
+impl Before {
+    fn of(home: &Home) -> anyhow::Result<Self> {
+        let data = home.data_path();
+        let entries = match fs::read_dir(&data) {
+            Ok(entries) => {
+                let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+                Some(names.collect::<io::Result<_>>().with_context(|| data.display().to_string())?)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| data.display().to_string()),
+        };
+        Ok(Self { entries, note: home.read_journal_note()? })
+    }
+
+    /// Deletes what was made since.
+    fn bring_back(&self, home: &Home) -> anyhow::Result<()> {
+        let data = home.data_path();
+        match &self.entries {
+            None => remove(&data)?,
+            Some(entries) => {
+                for made in fs::read_dir(&data)? {
+                    let made = made?;
+                    let is_new = !entries.contains(&made.file_name());
+                    if !made.file_type()?.is_dir() {
+                        if is_new {
+                            fs::remove_file(made.path())?;
+                        }
+                        continue;
+                    }
+                    let was_empty = ["wal", "clog", "kv"].iter().any(|name| made.file_name() == *name);
+                    if is_new || was_empty {
+                        remove(&made.path())?;
+                    }
+                    if was_empty && !is_new {
+                        make_folder(&made.path())?;
+                    }
+                }
+            }
+        }
+        match self.note {
+            Some(note) => home.write_journal_note(note)?,
+            None => home.delete_journal_note()?,
+        }
+        Ok(())
+    }
+}
+
+/// Opening a log may write to it; a backup stays as it is.
+fn copy_to_read(data_dir: &DataDir, from: &Path) -> anyhow::Result<PathBuf> {
+    let source = data_dir.path().join("restoring");
+    remove(&source)?;
+    copy_folder(&from.join(LOG), &source, |name| name.ends_with(".seg"))?;
+    Ok(source)
+}
+
+fn fill(
+    genesis: &Genesis,
+    data_dir: &DataDir,
+    from: &Path,
+    source: &Path,
+    store: &StoreSection,
+    progress: Progress<'_>,
+) -> anyhow::Result<Height> {
+    let options = SegmentOptions { segment_bytes: store.log_segment.bytes() };
+    let source = CommittedLog::open(source, options)?;
+    let (Some(first), Some(last)) = (source.first(), source.last()) else {
+        bail!("the backup holds no block")
+    };
+    let (mut execution, mut log) = if first == Height(1) {
+        let kv: Arc<dyn KvStore> = Arc::new(SledKv::open(&data_dir.kv_dir(), store.cache.bytes())?);
+        (start_over(&kv, genesis)?, CommittedLog::open(&data_dir.log_dir(), options)?)
+    } else {
+        from_snapshot(genesis, data_dir, from, store)?
+    };
+    let mut sets = proved(genesis, &from.join(HANDOVERS))?;
+    let reader = source.reader();
+    let begin = execution.standing.executed.height.next();
+    ensure!(begin >= first, "the backup has no block {begin}");
+    let total = last.0.saturating_sub(begin.0).saturating_add(1);
+    for height in begin.0..=last.0 {
+        restore_block(&mut sets, &mut execution, &mut log, read_block(&reader, Height(height)))
+            .with_context(|| format!("block {height} of the backup does not hold"))?;
+        if height % FLUSH_BLOCKS == 0 {
+            log.flush()?;
+        }
+        progress(height.saturating_sub(begin.0).saturating_add(1), total);
+    }
+    log.flush()?;
+    execution.kv.flush()?;
+    Ok(last)
+}
+
+/// Blocks that share a flush.
+const FLUSH_BLOCKS: u64 = 256;
+
+/// Verifies a block, and the state that it certifies, and executes it.
+fn restore_block(
+    sets: &mut ProvedSets,
+    execution: &mut Execution,
+    log: &mut CommittedLog,
+    block: anyhow::Result<CommittedBlock>,
+) -> anyhow::Result<()> {
+    let block = block?;
+    if execution.standing.epoch.validators.epoch() > sets.epoch() {
+        sets.follow(execution.kv.as_ref())?;
+    }
+    sets.verify(&block)?;
+    let named = block.header.executed;
+    if let Some(root) = execution.kv.get(Table::Index, &state::root_key(named.height))? {
+        ensure!(
+            root == named.state_root.0,
+            "the state after block {} is not the certified one",
+            named.height
+        );
+    }
+    log.append(block.header.height, &block.encode())?;
+    execution.execute(&block)?;
+    Ok(())
+}
+
+/// Builds state and log from the backup's snapshot, as a node does that has fetched it from others.
+fn from_snapshot(
+    genesis: &Genesis,
+    data_dir: &DataDir,
+    from: &Path,
+    store: &StoreSection,
+) -> anyhow::Result<(Execution, CommittedLog)> {
+    let mark = read_mark(from)?;
+    let height = mark.snapshot_height.context("the backup has neither the first blocks nor a snapshot")?;
+    check_snapshot(genesis, from, Height(height)).context("the backup's snapshot does not hold")?;
+    let shelf = Shelf::open(data_dir.path().join(SNAPSHOTS))?;
+    let incoming = Incoming::new(shelf.incoming());
+    remove(incoming.folder())?;
+    make_folder(incoming.folder())?;
+    copy_folder(&from.join(SNAPSHOTS).join(height.to_string()), &incoming.pieces(), |_| true)?;
+    copy_file(&from.join(HANDOVERS), &incoming.handovers())?;
+    let manifest = read_manifest(&incoming.pieces())?;
+    let (progress, _) = watch::channel(None);
+    let build = Build {
+        incoming: &incoming,
+        genesis,
+        manifest: &manifest,
+        cache_bytes: store.cache.bytes(),
+        log_segment_bytes: store.log_segment.bytes(),
+        progress: &progress,
+        stop: &CancellationToken::new(),
+    };
+    build.run()?;
+    settle(data_dir, &shelf)?;
+    let log =
+        CommittedLog::open(&data_dir.log_dir(), SegmentOptions { segment_bytes: store.log_segment.bytes() })?;
+    let state =
+        open_state(&data_dir.kv_dir(), genesis, &log, store.cache.bytes(), &CancellationToken::new())?;
+    Ok((state.execution, log))
+}
