@@ -80,7 +80,7 @@ fn signatures(criterion: &mut Criterion) {
         let mut signatures: Vec<_> =
             votes.iter().map(|vote| (u32::try_from(index(vote)).expect("few"), vote.signature)).collect();
         signatures.sort_by_key(|(index, _)| *index);
-        let certificate = Certificate { content: content, signatures };
+        let certificate = Certificate { content, signatures };
         let domain = genesis.domain();
         criterion.bench_function(&format!("certificate of {members}"), |bench| {
             bench.iter(|| certificate.verify(&genesis.validators, &domain));
