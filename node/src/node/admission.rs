@@ -1,6 +1,6 @@
 //! Admission: from a signed proposal to a batch on its way to all validators.
 //!
-//! A validator checks a proposal, lets it wait a moment for others, seals them into a batch, and streams that to all
+//! A validator checks a proposal, together with others that come at the same time, lets it wait a moment for others, seals them into a batch, and streams that to all
 //! validators. A node that is no validator hands the proposal to one that is. Either way this node's mempool remembers it
 //! until it is executed, so a client can wait here, and hands it on again should nothing come of it.
 //!
@@ -8,6 +8,7 @@
 //! From entering the mempool to handing on, all happens in one closure that no client's leaving can interrupt. The entry is
 //! made before the ledger is asked: a block that is executed meanwhile is either known to the ledger or finds the entry.
 
+mod examining;
 mod forwarding;
 mod sealing;
 
@@ -16,9 +17,10 @@ use std::sync::Arc;
 use aegis_ledger::{Admission as Check, RejectCode};
 use aegis_rpc::api::{ApiError, ErrorCode, Submit};
 use aegis_types::{Canonical, Keypair, Parameter, Proposal, ProposalBody, ProposalId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::debug;
 
+pub use examining::examine_proposals;
 pub use forwarding::hand_on_again;
 pub use sealing::{SealRule, announce_batches, seal_batches};
 
@@ -31,8 +33,9 @@ use super::state::StateView;
 
 /// When a client that found no room should try again.
 const RETRY_MS: u64 = 100;
-/// Proposals whose signatures and standing are checked at once. Others wait: their clients' connections bound them.
-const CHECKS_MAX: usize = 8;
+/// Proposals that wait for their signatures and standing to be checked. Others wait before that: their clients' connections bound
+/// them.
+const EXAMINED_MAX: usize = 1_024;
 /// Proposals that are checked while nobody waits for the result.
 const UNATTENDED_MAX: usize = 1_024;
 /// Proposals that are handed to validators at once.
@@ -42,7 +45,7 @@ const FORWARDS_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Admission {
     sender: mpsc::Sender<Admitted>,
-    checks: Arc<Semaphore>,
+    examined: mpsc::Sender<Examined>,
     unattended: Arc<Semaphore>,
     forwards: Arc<Semaphore>,
 }
@@ -52,6 +55,18 @@ pub struct Admission {
 pub struct Admitted {
     proposal: Arc<Proposal>,
     bytes: usize,
+}
+
+/// A proposal to check, and where to tell what came of it.
+type Examined = (Proposal, oneshot::Sender<Result<Submitted, ApiError>>);
+
+/// Where [`examine_proposals`] and [`seal_batches`] take what they do.
+#[derive(Debug)]
+pub struct AdmissionEnds {
+    /// Proposals to check.
+    pub to_examine: mpsc::Receiver<Examined>,
+    /// Proposals to seal.
+    pub admitted: mpsc::Receiver<Admitted>,
 }
 
 /// What a submission led to.
@@ -64,17 +79,14 @@ pub enum Submitted {
 }
 
 impl Admission {
-    /// A way for `proposals_max` proposals, and its end.
-    pub fn channel(proposals_max: usize) -> (Self, mpsc::Receiver<Admitted>) {
-        let (sender, receiver) = mpsc::channel(proposals_max.max(1));
+    /// A way for `proposals_max` proposals, and its ends.
+    pub fn channel(proposals_max: usize) -> (Self, AdmissionEnds) {
+        let (sender, admitted) = mpsc::channel(proposals_max.max(1));
+        let (examined, to_examine) = mpsc::channel(EXAMINED_MAX);
         let bound = |permits| Arc::new(Semaphore::new(permits));
-        let admission = Self {
-            sender,
-            checks: bound(CHECKS_MAX),
-            unattended: bound(UNATTENDED_MAX),
-            forwards: bound(FORWARDS_MAX),
-        };
-        (admission, receiver)
+        let admission =
+            Self { sender, examined, unattended: bound(UNATTENDED_MAX), forwards: bound(FORWARDS_MAX) };
+        (admission, AdmissionEnds { to_examine, admitted })
     }
 }
 
@@ -89,7 +101,9 @@ impl NodeContext {
     /// # Errors
     /// What is wrong with it, or `busy`.
     pub async fn admit(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
-        let result = self.checked(move |node| node.examine(proposal)).await;
+        let (sender, examined) = oneshot::channel();
+        self.admission.examined.send((proposal, sender)).await.map_err(internal)?;
+        let result = examined.await.map_err(internal)?;
         if result.is_err() {
             self.telemetry.proposals_refused.inc();
         }
@@ -127,11 +141,11 @@ impl NodeContext {
     ) -> Result<Proposal, ApiError> {
         let lifetime_ms = match lifetime_ms {
             Some(given) => given,
-            None => self
-                .checked(|node| node.lifetime_max_ms())
-                .await?
-                .div_euclid(2)
-                .min(Submit::EXPIRY_MS_DEFAULT),
+            None => {
+                let node = self.clone();
+                let longest = tokio::task::spawn_blocking(move || node.lifetime_max_ms());
+                longest.await.map_err(internal)??.div_euclid(2).min(Submit::EXPIRY_MS_DEFAULT)
+            }
         };
         let expires_at_ms = unix_ms().saturating_add(lifetime_ms);
         Ok(Proposal::sign(body, expires_at_ms, idempotency_key, key, &self.domain)?)
@@ -142,33 +156,8 @@ impl NodeContext {
         Ok(ledger.parameters().get(Parameter::ProposalLifetimeMaxMs))
     }
 
-    /// Runs a check where it may block: it takes time, and the executor may have locked the ledger. It runs to its end
-    /// even if nobody waits for it any more.
-    async fn checked<T: Send + 'static>(
-        self: &Arc<Self>,
-        check: impl FnOnce(&Arc<Self>) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let permit: OwnedSemaphorePermit =
-            self.admission.checks.clone().acquire_owned().await.map_err(internal)?;
-        let node = self.clone();
-        let checked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            check(&node)
-        });
-        checked.await.map_err(internal)?
-    }
-
-    fn examine(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
-        if !proposal.verify(&self.domain) {
-            return Err(ApiError::new(
-                ErrorCode::BadSignature,
-                format!(
-                    "the signature is not the account's for chain `{}` with genesis {}; sign with the account's key for this network",
-                    self.genesis.chain,
-                    self.genesis.hash()
-                ),
-            ));
-        }
+    /// Enters a proposal whose signature holds.
+    fn enter(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
         let is_validator = self.is_validator();
         if !is_validator && self.connected_validators().is_empty() {
             return Err(ApiError::new(

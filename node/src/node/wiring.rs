@@ -18,7 +18,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::admission::{Admission, Admitted, SealRule, announce_batches, hand_on_again, seal_batches};
+use super::admission::{
+    Admission, AdmissionEnds, SealRule, announce_batches, examine_proposals, hand_on_again, seal_batches,
+};
 use super::api::{Api, Endpoint};
 use super::clock::{Clock, unix_ms};
 use super::context::NodeContext;
@@ -371,7 +373,7 @@ impl Parts {
         let (reads, readers) = ReadIndex::channel();
         let (held_back_sender, held_back) = watch::channel(None);
         let (standing_sender, standing) = watch::channel(execution.standing.clone());
-        let (admission, admitted) = Admission::channel(consensus.pending_proposals);
+        let (admission, submitted) = Admission::channel(consensus.pending_proposals);
         let me = node_key.validator_id();
         let (epoch, newest) = (&execution.standing.epoch.validators, execution.standing.executed.height);
         let observation = Arc::new(Observation::new(me, clock, epoch.clone(), newest));
@@ -454,7 +456,7 @@ impl Parts {
         let tasks = spawn_tasks(
             &node,
             &consensus,
-            TaskEnds { requests, reactions, admitted, network_events, readers },
+            TaskEnds { requests, reactions, submitted, network_events, readers },
         );
         Self { node, tasks, driver, executor, stop, network, _data_dir: data_dir }
     }
@@ -519,7 +521,7 @@ impl Parts {
 struct TaskEnds {
     requests: mpsc::Receiver<DriverRequest>,
     reactions: mpsc::Receiver<Vec<LedgerEvent>>,
-    admitted: mpsc::Receiver<Admitted>,
+    submitted: AdmissionEnds,
     network_events: Arc<Mutex<EventReceiver>>,
     readers: mpsc::Receiver<Reader>,
 }
@@ -530,7 +532,7 @@ fn spawn_tasks(
     consensus: &ConsensusSection,
     ends: TaskEnds,
 ) -> JoinSet<&'static str> {
-    let TaskEnds { requests, reactions, admitted, network_events, readers } = ends;
+    let TaskEnds { requests, reactions, submitted, network_events, readers } = ends;
     let rule = SealRule {
         delay: consensus.batch_delay.get(),
         proposals: consensus.batch_proposals,
@@ -541,7 +543,8 @@ fn spawn_tasks(
     tasks.spawn(named("the driver's requests", reactions::serve_driver(node.clone(), requests)));
     tasks.spawn(named("reactions", reactions::react(node.clone(), auto_vote, reactions)));
     tasks.spawn(named("network events", events::handle_events(node.clone(), network_events)));
-    tasks.spawn(named("batching", seal_batches(node.clone(), admitted, rule)));
+    tasks.spawn(named("admission", examine_proposals(node.clone(), submitted.to_examine)));
+    tasks.spawn(named("batching", seal_batches(node.clone(), submitted.admitted, rule)));
     tasks.spawn(named("announcements", announce_batches(node.clone())));
     tasks.spawn(named("handing on", hand_on_again(node.clone())));
     tasks.spawn(named("following the validators", reactions::follow_validators(node.clone())));

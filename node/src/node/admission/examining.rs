@@ -1,0 +1,63 @@
+//! Examining: signatures and standing of submitted proposals, of as many together as have come meanwhile.
+//!
+//! Signatures of a group are checked in one go, which costs a third of what they cost one by one, and the group goes to a thread that may
+//! block once, not once for each. A group has whatever came while the one before was checked: alone when there is little to
+//! do, so that nobody waits for others.
+
+use std::sync::Arc;
+
+use aegis_rpc::api::{ApiError, ErrorCode};
+use aegis_types::crypto::{AccountSignature, verify_account, verify_accounts};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use super::{Examined, Submitted};
+use crate::node::context::NodeContext;
+
+/// Most proposals of a group: larger ones are hardly cheaper for each, and the first waits for the last.
+const GROUP_MAX: usize = 64;
+
+type Waiting = oneshot::Sender<Result<Submitted, ApiError>>;
+
+/// Checks submitted proposals and enters them, until the node stops.
+///
+/// Each group runs to its end even if nobody waits for it any more.
+pub async fn examine_proposals(node: Arc<NodeContext>, mut submitted: mpsc::Receiver<Examined>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while submitted.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let (node, taken) = (node.clone(), std::mem::replace(&mut group, Vec::with_capacity(GROUP_MAX)));
+        // The executor may have locked the ledger, and checks take time.
+        let examined = tokio::task::spawn_blocking(move || examine(&node, taken)).await;
+        if let Err(error) = examined {
+            error!(%error, "submitted proposals could not be checked");
+        }
+    }
+}
+
+fn examine(node: &Arc<NodeContext>, group: Vec<Examined>) {
+    let items: Vec<AccountSignature> =
+        group.iter().map(|(proposal, _)| proposal.signature_item(&node.domain)).collect();
+    let all_hold = verify_accounts(&items, rand::random());
+    for ((proposal, waiting), item) in group.into_iter().zip(&items) {
+        // One wrong signature must not cost the others their admission.
+        let holds = all_hold || verify_account(item);
+        let result = if holds { node.enter(proposal) } else { Err(wrong_signature(node)) };
+        tell(waiting, result);
+    }
+}
+
+fn tell(waiting: Waiting, result: Result<Submitted, ApiError>) {
+    // The client may have gone; its proposal is on its way all the same.
+    let _ = waiting.send(result);
+}
+
+fn wrong_signature(node: &NodeContext) -> ApiError {
+    ApiError::new(
+        ErrorCode::BadSignature,
+        format!(
+            "the signature is not the account's for chain `{}` with genesis {}; sign with the account's key for this network",
+            node.genesis.chain,
+            node.genesis.hash()
+        ),
+    )
+}
