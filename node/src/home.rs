@@ -212,20 +212,6 @@ impl Home {
         write().map_err(|error| StoreError::io("write", &path, error))
     }
 
-    /// Forgets the vote journal, durably: for a command that takes back what it has begun.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be deleted.
-    pub fn delete_journal_note(&self) -> Result<(), StoreError> {
-        let path = self.journal_id_path();
-        let delete = || match std::fs::remove_file(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => std::fs::File::open(&self.path)?.sync_all(),
-        };
-        delete().map_err(|error| StoreError::io("delete", &path, error))
-    }
-
     /// Whether a node has ever run on this home, as far as the home can tell: it has data, or remembers a vote journal.
     pub fn has_run(&self) -> bool {
         DataDir::has_data(&self.data_path()) || !matches!(self.read_journal_note(), Ok(None))

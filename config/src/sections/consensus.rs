@@ -10,7 +10,8 @@ section! {
         /// Kinds of voted proposals that this node votes yes to by itself: text, param.set, validator.add,
         /// validator.remove. By default it votes on none.
         auto_vote: Vec<Kind> = Vec::new();
-        /// How long a proposal waits for others to share its batch. Longer makes larger batches and slower answers.
+        /// How long a proposal waits for others to share its batch; five times as long while earlier batches of the node wait to be
+        /// ordered. Longer makes larger batches and slower answers.
         batch_delay: Period = Period::from_millis(2);
         /// A batch that has reached this size is sent at once; at most 1MiB.
         batch_bytes: ByteSize = ByteSize::from_kib(512);

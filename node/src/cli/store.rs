@@ -78,6 +78,15 @@ pub fn open_data(global: &Global) -> Result<Opened, Failure> {
     if DataDir::has_data(&data) {
         return Ok(opened);
     }
+    if !matches!(opened.home.read_journal_note(), Ok(None)) {
+        return Err(Failure::new(format!(
+            "the data folder of this home is gone: there is no data in {}",
+            data.display()
+        ))
+        .help(
+            "mount it or move it back, if it is elsewhere; docs/store.md says how a node goes on without it",
+        ));
+    }
     Err(Failure::new(format!("no node has run on this home: there is no data in {}", data.display())).help(
         "name the home of a node that has run with --home DIR; `aegis run` starts one, `aegis store restore` fills its data \
          from a backup",

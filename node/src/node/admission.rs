@@ -33,8 +33,8 @@ use super::state::StateView;
 
 /// When a client that found no room should try again.
 const RETRY_MS: u64 = 100;
-/// Proposals that wait for their signatures and standing to be checked. Others wait before that: their clients' connections bound
-/// them.
+/// Proposals that wait for their signatures and standing to be checked, at most 128 MiB of them. Others wait before that: their clients'
+/// connections bound them.
 const EXAMINED_MAX: usize = 1_024;
 /// Proposals that are checked while nobody waits for the result.
 const UNATTENDED_MAX: usize = 1_024;
@@ -102,8 +102,10 @@ impl NodeContext {
     /// What is wrong with it, or `busy`.
     pub async fn admit(self: &Arc<Self>, proposal: Proposal) -> Result<Submitted, ApiError> {
         let (sender, examined) = oneshot::channel();
-        self.admission.examined.send((proposal, sender)).await.map_err(internal)?;
-        let result = examined.await.map_err(internal)?;
+        // What examines ends with the node, and with nothing else.
+        let stopping = || ApiError::new(ErrorCode::Unavailable, "the node is stopping");
+        self.admission.examined.send((proposal, sender)).await.map_err(|_| stopping())?;
+        let result = examined.await.map_err(|_| stopping())?;
         if result.is_err() {
             self.telemetry.proposals_refused.inc();
         }

@@ -12,7 +12,7 @@ use aegis_consensus::VoteFloor;
 use aegis_ledger::Ledger;
 use aegis_store::{CommittedLog, DataDir, FoundJournal, KvStore, SegmentOptions, SledKv, Table};
 use aegis_types::{CommittedBlock, Genesis, Hash, Height};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 
 use super::chain_check::{ChainCheck, ProvedSets, read_block};
@@ -73,6 +73,7 @@ pub fn check(
     store: &StoreSection,
     progress: Progress<'_>,
 ) -> anyhow::Result<CheckReport> {
+    let has_state = home.data_path().join("kv").is_dir();
     let data_dir = DataDir::open(&home.data_path())?;
     let mut report = CheckReport {
         format: data_dir.version(),
@@ -94,7 +95,7 @@ pub fn check(
             report.fault("vote journal", format_args!("{error:#}"));
         }
     }
-    let kv = match open_state_store(&data_dir.kv_dir(), store) {
+    let kv = match open_state_store(&data_dir.kv_dir(), has_state, store) {
         Ok(kv) => Some(kv),
         Err(error) => {
             report.fault("state store", format_args!("{error:#}"));
@@ -128,11 +129,15 @@ pub fn check(
     Ok(report)
 }
 
-fn open_state_store(folder: &Path, store: &StoreSection) -> anyhow::Result<SledKv> {
-    ensure!(
-        folder.is_dir(),
-        "it is missing; start the node, which builds it again from the committed log or from peers, then check once more"
-    );
+/// What an operator does about a state store that was lost.
+const LOST: &str = "it is missing; start the node, which builds it again from the committed log or from peers, then check once more";
+
+fn open_state_store(folder: &Path, has_state: bool, store: &StoreSection) -> anyhow::Result<SledKv> {
+    if !has_state {
+        // Opening the data folder has made an empty one, which would be taken for a store that was emptied.
+        let _ = std::fs::remove_dir(folder);
+        bail!(LOST);
+    }
     Ok(SledKv::open(folder, store.cache.bytes())?)
 }
 
@@ -167,7 +172,11 @@ fn check_state(
             ControlFlow::Continue(())
         })?;
     }
-    let Some(standing) = state::load_standing(kv)? else { return Ok(()) };
+    let Some(standing) = state::load_standing(kv)? else {
+        // It stands at the genesis before the first block is decided, whatever becomes of the process.
+        ensure!(log.is_none_or(|log| log.last().is_none()), "{LOST}");
+        return Ok(());
+    };
     let stored = state::load_genesis_hash(kv)?;
     ensure!(stored == Some(genesis.hash()), "it belongs to another genesis");
     let executed = standing.executed;
@@ -244,10 +253,8 @@ fn check_blocks(
     }
     match unjudged {
         None => {}
-        // Without a state store nothing follows: that is a fault which was told.
-        Some((from, _)) if kv.is_none() => report.unjudged_from = Some(from.0),
-        // A store that does not even stand at the genesis was lost; a crash leaves that much.
-        Some((from, _)) if report.executed_height.is_some() && from > executed => {
+        // Without a state, which is a fault that was told, nothing follows; and a crash leaves blocks that are not executed.
+        Some((from, _)) if report.executed_height.is_none() || from > executed => {
             report.unjudged_from = Some(from.0);
         }
         Some((from, to)) => {

@@ -3,7 +3,7 @@
 //! The decision stands in a new journal, as its first entries: its name, and that votes of any epoch may be lost. From then
 //! on the node follows blocks without voting, until [`super::regain`] has found the epoch from which on it may vote.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_consensus::VoteFloor;
@@ -27,7 +27,7 @@ pub enum Cause {
     Unusable,
     /// It is this home's own and can be read, and yet it may lack votes: it is an older copy.
     OlderCopy,
-    /// No node has run on this home, but its key has voted elsewhere.
+    /// Its key has voted elsewhere.
     KeyWasUsed,
 }
 
@@ -44,20 +44,11 @@ pub enum NothingLost {
         /// The home.
         home: PathBuf,
     },
-    /// A node has run on the home, so that its own journal is what counts.
-    #[error(
-        "a node has run on {}, so what its key has voted for stands in its own journal, and nothing was changed; leave \
-         --key-was-used out, or say --older-copy if its data comes from a backup or a snapshot of the disk",
-        home.display()
-    )]
-    HasRun {
-        /// The home.
-        home: PathBuf,
-    },
     /// The journal is this home's own, can be read and is as long as it was.
     #[error(
         "the vote journal in {} is this home's own and whole, so nothing is lost and nothing was changed. If it is an older \
-         copy, from a backup or a snapshot of the disk, say so with --older-copy",
+         copy, from a backup or a snapshot of the disk, say so with --older-copy; if its key has voted elsewhere, with \
+         --key-was-used",
         journal.display()
     )]
     Whole {
@@ -71,14 +62,9 @@ pub enum NothingLost {
 /// # Errors
 /// [`NothingLost`]; when a node runs, or the disk fails.
 pub fn accept_lost_votes(home: &Home, segment_bytes: u64, cause: Cause) -> anyhow::Result<Accepted> {
-    match (cause, home.has_run()) {
-        (Cause::KeyWasUsed, true) => {
-            return Err(NothingLost::HasRun { home: home.path().to_owned() }.into());
-        }
-        (Cause::Unusable | Cause::OlderCopy, false) => {
-            return Err(NothingLost::NeverRan { home: home.path().to_owned() }.into());
-        }
-        (Cause::KeyWasUsed, false) | (Cause::Unusable | Cause::OlderCopy, true) => {}
+    // Of a key that was used elsewhere no journal of this home says enough, whether a node has run on it or not.
+    if cause != Cause::KeyWasUsed && !home.has_run() {
+        return Err(NothingLost::NeverRan { home: home.path().to_owned() }.into());
     }
     let data_dir = DataDir::open(&home.data_path())?;
     let options = SegmentOptions { segment_bytes };
@@ -88,6 +74,23 @@ pub fn accept_lost_votes(home: &Home, segment_bytes: u64, cause: Cause) -> anyho
     let aside = set_aside(&data_dir.journal_dir())?;
     found_without_votes(home, &data_dir, options)?;
     Ok(Accepted { aside })
+}
+
+/// Whether the journal says nothing but that votes may be lost: a restore that failed leaves such a one.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn knows_of_no_vote(folder: &Path, options: SegmentOptions) -> anyhow::Result<bool> {
+    let journal = FoundJournal::read(folder, options)?;
+    let mut is_unknown = false;
+    for entry in journal.records() {
+        match Entry::decode(entry)? {
+            Entry::Founded(_) => {}
+            Entry::Floor(floor) => is_unknown = floor.is_unknown(),
+            Entry::Record(_) | Entry::Batch(_) => return Ok(false),
+        }
+    }
+    Ok(is_unknown)
 }
 
 /// Founds a journal that knows that votes may be lost. The folder must be empty or absent.
@@ -140,8 +143,8 @@ mod tests {
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it makes nothing");
         }
         accept_lost_votes(&home, segment_bytes, Cause::KeyWasUsed).unwrap();
-        let refused = accept_lost_votes(&home, segment_bytes, Cause::KeyWasUsed).unwrap_err();
-        assert!(matches!(refused.downcast_ref(), Some(NothingLost::HasRun { .. })), "{refused:#}");
+        let again = accept_lost_votes(&home, segment_bytes, Cause::KeyWasUsed).unwrap();
+        assert!(again.aside.is_some(), "the journal of before is set aside, and votes stay unknown");
         let refused = accept_lost_votes(&home, segment_bytes, Cause::Unusable).unwrap_err();
         assert!(matches!(refused.downcast_ref(), Some(NothingLost::Whole { .. })), "{refused:#}");
     }

@@ -40,15 +40,20 @@ impl NewFolder {
     }
 
     fn remove(&self) -> std::io::Result<()> {
-        if let Some(made) = &self.made {
-            return fs::remove_dir_all(made);
-        }
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
             } else {
                 fs::remove_file(entry.path())?;
+            }
+        }
+        let Some(made) = &self.made else { return Ok(()) };
+        // Others may use the folders above meanwhile: one that is not empty stays, with all above it.
+        for folder in self.path.ancestors().take_while(|folder| folder.starts_with(made)) {
+            match fs::remove_dir(folder) {
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => break,
+                outcome => outcome?,
             }
         }
         Ok(())
@@ -87,6 +92,11 @@ mod tests {
         let deep = temp.path().join("a/b");
         assert!(NewFolder::make(&deep).unwrap().keep_if(fail(&deep)).is_err());
         assert!(!temp.path().join("a").exists() && temp.path().exists());
+        let (one, other) = (temp.path().join("day/one"), temp.path().join("day/other"));
+        let folder = NewFolder::make(&one).unwrap();
+        fs::create_dir(&other).unwrap();
+        assert!(folder.keep_if(fail(&one)).is_err());
+        assert!(!one.exists() && other.exists(), "what others have made stays");
         let empty = temp.path().join("empty");
         fs::create_dir(&empty).unwrap();
         assert!(NewFolder::make(&empty).unwrap().keep_if(fail(&empty)).is_err());

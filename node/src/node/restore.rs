@@ -6,18 +6,18 @@
 //! anew. The restored node has lost its votes, and knows it.
 //!
 //! # When it fails
-//! The home is then as it was before, journal and all. What is taken away last is the home's knowledge of the new journal: until
-//! then, no node starts on what a crash may have left.
+//! A home that knew a journal is then as it was before. One that knew none keeps the new journal, which says that votes may be lost:
+//! its key may have voted on the machine that the backup is of, and a node that found nothing here would vote at once.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aegis_config::StoreSection;
-use aegis_store::{CommittedLog, DataDir, KvStore, SegmentOptions, SledKv, StoreError, Table};
+use aegis_store::{CommittedLog, DataDir, KvStore, SegmentOptions, SledKv, StoreError, Table, set_aside};
 use aegis_types::{Canonical as _, CommittedBlock, Genesis, Height};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ use super::backup::{
 use super::chain_check::{ProvedSets, read_block};
 use super::check::Progress;
 use super::executor::Execution;
-use super::lost_votes::found_without_votes;
+use super::lost_votes::{found_without_votes, knows_of_no_vote};
 use super::recovery::{open_state, start_over};
 use super::snapshot::shelf::{Shelf, make_folder, read_manifest};
 use super::state;
@@ -56,14 +56,19 @@ pub fn restore(
         mark.genesis,
         genesis.hash()
     );
-    check_empty(home)?;
+    let options = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
+    check_empty(home, options)?;
     let before = Before::of(home)?;
     let data_dir = DataDir::open(&home.data_path())?;
     // Again, now that no node can run on it: what a failure leaves is deleted.
-    check_empty(home)?;
+    check_empty(home, options)?;
     let restored = try_restore(home, genesis, &data_dir, from, store, progress);
     restored.map_err(|error| match before.bring_back(home) {
-        Ok(()) => error.context("nothing was restored, and the home is as it was before"),
+        Ok(()) if before.note.is_some() => error.context("nothing was restored, and the home is as it was before"),
+        Ok(()) => error.context(
+            "nothing was restored; all that was written is the note that votes of this key may be lost, so that a node of this \
+             home votes only from a later epoch on",
+        ),
         Err(left) => error.context(format!(
             "nothing was restored; what was written cannot be removed ({left:#}): move {} aside before you try again",
             home.data_path().display()
@@ -80,8 +85,12 @@ fn try_restore(
     progress: Progress<'_>,
 ) -> anyhow::Result<Height> {
     // First of all: whatever becomes of the rest, this home never votes as if it knew its votes.
-    let journal_segments = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
-    found_without_votes(home, data_dir, journal_segments)?;
+    let options = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
+    let journal = data_dir.journal_dir();
+    if is_empty(&journal)? || home.read_journal_note()?.is_none() {
+        set_aside(&journal)?;
+        found_without_votes(home, data_dir, options)?;
+    }
     let source = copy_to_read(data_dir, from)?;
     let restored = fill(genesis, data_dir, from, &source, store, progress)
         .map_err(|error| naming_the_original(&error, &source, &from.join(LOG)))?;
@@ -90,17 +99,22 @@ fn try_restore(
 }
 
 /// Refuses a home that has votes, blocks or state.
-fn check_empty(home: &Home) -> anyhow::Result<()> {
-    for name in ["wal", "clog", "kv"] {
+fn check_empty(home: &Home, options: SegmentOptions) -> anyhow::Result<()> {
+    for name in PARTS {
         let folder = home.data_path().join(name);
-        let is_empty = match fs::read_dir(&folder) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) if error.kind() == ErrorKind::NotFound => true,
-            Err(error) => return Err(error).with_context(|| folder.display().to_string()),
-        };
-        ensure!(is_empty, "{} is not empty; move the home's data folder aside first", folder.display());
+        let is_free = is_empty(&folder)? || name == JOURNAL && knows_of_no_vote(&folder, options)?;
+        ensure!(is_free, "{} is not empty; move the home's data folder aside first", folder.display());
     }
     Ok(())
+}
+
+/// Whether a folder has no entry, or is absent.
+fn is_empty(folder: &Path) -> anyhow::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error).with_context(|| folder.display().to_string()),
+    }
 }
 
 /// An error about a file of the copy, with the name of the file that it was copied from: that is the one to replace.
@@ -118,6 +132,15 @@ fn naming_the_original(error: &anyhow::Error, copy: &Path, original: &Path) -> a
     }
     anyhow!(format!("{error:#}").replace(&copy.display().to_string(), &original.display().to_string()))
 }
+
+/// The folder of the vote journal in a data folder.
+const JOURNAL: &str = "wal";
+/// Votes, blocks and state in a data folder.
+const PARTS: [&str; 3] = [JOURNAL, LOG, "kv"];
+/// The copy of the backup's log.
+const COPY: &str = "restoring";
+/// All that a restore makes in a data folder.
+const MADE: [&str; 5] = [JOURNAL, LOG, "kv", COPY, SNAPSHOTS];
 
 /// A home before a restore.
 struct Before {
@@ -140,34 +163,36 @@ impl Before {
         Ok(Self { entries, note: home.read_journal_note()? })
     }
 
-    /// Deletes what was made since.
+    /// Deletes what a restore made. The journal stays where the home knew none: without it the node would vote as if it knew its
+    /// votes.
     fn bring_back(&self, home: &Home) -> anyhow::Result<()> {
         let data = home.data_path();
-        match &self.entries {
-            None => remove(&data)?,
-            Some(entries) => {
-                for made in fs::read_dir(&data)? {
+        let keeps_journal = self.note.is_none();
+        for name in MADE {
+            let path = data.join(name);
+            if keeps_journal && name == JOURNAL {
+                continue;
+            }
+            let was_there = self.entries.as_ref().is_some_and(|entries| entries.contains(OsStr::new(name)));
+            if !was_there {
+                remove(&path)?;
+            } else if PARTS.contains(&name) {
+                // It was empty, and may be a link to a folder elsewhere.
+                for made in fs::read_dir(&path)? {
                     let made = made?;
-                    let is_new = !entries.contains(&made.file_name());
-                    if !made.file_type()?.is_dir() {
-                        if is_new {
-                            fs::remove_file(made.path())?;
-                        }
-                        continue;
-                    }
-                    let was_empty = ["wal", "clog", "kv"].iter().any(|name| made.file_name() == *name);
-                    if is_new || was_empty {
-                        remove(&made.path())?;
-                    }
-                    if was_empty && !is_new {
-                        make_folder(&made.path())?;
+                    if made.file_type()?.is_dir() {
+                        fs::remove_dir_all(made.path())?;
+                    } else {
+                        fs::remove_file(made.path())?;
                     }
                 }
             }
         }
-        match self.note {
-            Some(note) => home.write_journal_note(note)?,
-            None => home.delete_journal_note()?,
+        if let Some(note) = self.note {
+            home.write_journal_note(note)?;
+            if self.entries.is_none() {
+                remove(&data)?;
+            }
         }
         Ok(())
     }
@@ -175,7 +200,7 @@ impl Before {
 
 /// Opening a log may write to it; a backup stays as it is.
 fn copy_to_read(data_dir: &DataDir, from: &Path) -> anyhow::Result<PathBuf> {
-    let source = data_dir.path().join("restoring");
+    let source = data_dir.path().join(COPY);
     remove(&source)?;
     copy_folder(&from.join(LOG), &source, |name| name.ends_with(".seg"))?;
     Ok(source)

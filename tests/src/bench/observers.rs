@@ -84,7 +84,7 @@ pub fn spread(observers: usize, bytes: u64, check: Micros, seed: u64) -> Spread 
 fn meshes(nodes: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
     let mut mesh = vec![Vec::new(); nodes];
     for node in 0..nodes {
-        while mesh[node].len() < MESH {
+        while mesh[node].len() < MESH.min(nodes - 1) {
             let peer = rng.index(nodes);
             // Twice the mesh is where gossipsub turns others away.
             if peer != node && !mesh[node].contains(&peer) && mesh[peer].len() < 2 * MESH {

@@ -124,7 +124,10 @@ async fn weights_go_to_the_well_placed_and_latency_falls_and_a_stopped_node_come
     for index in cluster.running().collect::<Vec<_>>() {
         cluster.wait_status(index, "a connection to all", |status| status.peers >= 6).await;
     }
-    let equal = commit_latency(&cluster, "equal").await;
+    let mut equal = Duration::MAX;
+    for round in 0..3 {
+        equal = equal.min(commit_latency(&cluster, &format!("equal-{round}")).await);
+    }
     assert!(
         weights_of(&cluster, &history(&cluster).await, 0).values().all(|weight| *weight <= Weight(2_000))
     );

@@ -17,6 +17,9 @@ use crate::node::context::NodeContext;
 /// Most proposals of a group: larger ones are hardly cheaper for each, and the first waits for the last.
 const GROUP_MAX: usize = 64;
 
+/// So few signatures are checked one by one.
+const SINGLE_MAX: usize = 4;
+
 type Waiting = oneshot::Sender<Result<Submitted, ApiError>>;
 
 /// Checks submitted proposals and enters them, until the node stops.
@@ -37,13 +40,22 @@ pub async fn examine_proposals(node: Arc<NodeContext>, mut submitted: mpsc::Rece
 fn examine(node: &Arc<NodeContext>, group: Vec<Examined>) {
     let items: Vec<AccountSignature> =
         group.iter().map(|(proposal, _)| proposal.signature_item(&node.domain)).collect();
-    let all_hold = verify_accounts(&items, rand::random());
-    for ((proposal, waiting), item) in group.into_iter().zip(&items) {
-        // One wrong signature must not cost the others their admission.
-        let holds = all_hold || verify_account(item);
+    for ((proposal, waiting), holds) in group.into_iter().zip(judge(&items)) {
         let result = if holds { node.enter(proposal) } else { Err(wrong_signature(node)) };
         tell(waiting, result);
     }
+}
+
+/// Which signatures hold. A group with a wrong one is halved, so that one costs the others a few checks and not their admission.
+fn judge(items: &[AccountSignature]) -> Vec<bool> {
+    if verify_accounts(items, rand::random()) {
+        return vec![true; items.len()];
+    }
+    if items.len() <= SINGLE_MAX {
+        return items.iter().map(verify_account).collect();
+    }
+    let (front, back) = items.split_at(items.len() / 2);
+    [judge(front), judge(back)].concat()
 }
 
 fn tell(waiting: Waiting, result: Result<Submitted, ApiError>) {
@@ -60,4 +72,38 @@ fn wrong_signature(node: &NodeContext) -> ApiError {
             node.genesis.hash()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use aegis_types::{ChainId, Domain, Hash, Keypair, Purpose, Signature};
+
+    use super::*;
+
+    #[test]
+    fn wrong_signatures_are_found_among_right_ones() {
+        let domain = Domain::new("examining".parse::<ChainId>().unwrap(), Hash::ZERO);
+        let item = |number: u8| {
+            let key = Keypair::from_seed(&[number; 32]);
+            let signature = key.sign(&domain, Purpose::Proposal, &[number]);
+            let message = domain.message(Purpose::Proposal, &[number]);
+            AccountSignature { account: key.account_id(), message, signature }
+        };
+        let wrong = [3, 17, 18];
+        let items: Vec<AccountSignature> = (0..40)
+            .map(|number| {
+                let item = item(number);
+                let is_wrong = wrong.contains(&number);
+                AccountSignature {
+                    signature: if is_wrong { Signature([7; 64]) } else { item.signature },
+                    ..item
+                }
+            })
+            .collect();
+        let judged = judge(&items);
+        let found: Vec<u8> =
+            (0..40).zip(judged).filter(|(_, holds)| !holds).map(|(number, _)| number).collect();
+        assert_eq!(found, wrong);
+        assert_eq!(judge(&[]), Vec::<bool>::new());
+    }
 }

@@ -28,7 +28,7 @@ const NO_ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// When a batch is sealed.
 #[derive(Debug, Clone, Copy)]
 pub struct SealRule {
-    /// After the first proposal, at the latest.
+    /// After the first proposal, at the latest; later while earlier batches wait to be ordered.
     pub delay: Duration,
     /// When it has so many proposals.
     pub proposals: usize,

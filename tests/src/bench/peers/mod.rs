@@ -139,7 +139,8 @@ impl Report {
             "{} clients, {} bytes, {} s a measurement, medians; {} validators of aegis\n\n",
             self.clients, self.payload, self.seconds, self.validators
         );
-        let _ = writeln!(text, "system        puts/s   : first   p50 ms   p99 ms   MiB  rounds (puts/s)");
+        let _ =
+            writeln!(text, "system        puts/s   : first   p50 ms   p99 ms   MiB  failed  rounds (puts/s)");
         let rate = |round: &Round| round.per_second;
         let first = systems.first().and_then(|first| self.median(first.name(), rate));
         for system in systems {
@@ -150,10 +151,11 @@ impl Report {
                 self.median(name, |round| round.resident as f64).unwrap_or_default() / f64::from(1 << 20);
             let _ = writeln!(
                 text,
-                "{name:<10} {per_second:>9.0}  {:>7.2}  {:>7.2}  {:>7.2}  {memory:>4.0}  {}",
+                "{name:<10} {per_second:>9.0}  {:>7.2}  {:>7.2}  {:>7.2}  {memory:>4.0}  {:>6}  {}",
                 per_second / first,
                 self.median(name, |round| round.p50_ms).unwrap_or_default(),
                 self.median(name, |round| round.p99_ms).unwrap_or_default(),
+                self.of(name).map(|round| round.failed).sum::<u64>(),
                 rates.join(", "),
             );
         }

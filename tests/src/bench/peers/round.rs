@@ -11,6 +11,8 @@ use crate::bench::process::Usage;
 
 /// Each measurement begins so long before it counts.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// After a failure a client waits, so that a system that refuses is not flooded.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Three significant digits, from a microsecond to a minute.
 const LATENCY_MAX_US: u64 = 60_000_000;
 
@@ -93,6 +95,9 @@ async fn put_until(mut client: impl Putter, from: Instant, until: Instant) -> an
             break;
         }
         let result = client.put(number).await;
+        if result.is_err() {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
         // What is acknowledged within the time counts, whenever it was sent: so neither end favours a slow system.
         let now = Instant::now();
         if now < from || now >= until {

@@ -78,6 +78,8 @@ pub async fn wait(
             break Ok(going_on);
         }
         if answering >= expected
+            && expected < clients.len()
+            && is_one_epoch(&statuses)
             && let Some(failure) = too_few(&statuses)
         {
             break Err(failure);
@@ -115,6 +117,13 @@ fn weight(statuses: &[Option<Status>], counted: &[bool]) -> Weight {
 /// The quorum of the newest epoch that a node knows.
 fn quorum(statuses: &[Option<Status>]) -> Option<Weight> {
     statuses.iter().flatten().max_by_key(|status| status.epoch).map(|status| status.quorum)
+}
+
+/// Whether all that answer are in the same epoch: weights of different ones cannot be added.
+fn is_one_epoch(statuses: &[Option<Status>]) -> bool {
+    let mut epochs = statuses.iter().flatten().map(|status| status.epoch);
+    let first = epochs.next();
+    epochs.all(|epoch| Some(epoch) == first)
 }
 
 /// Why the nodes that answer cannot agree, if they are too few.
