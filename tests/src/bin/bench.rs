@@ -144,7 +144,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn run_scale(arguments: &Scale) -> anyhow::Result<ExitCode> {
-    print!("{}\n", scale::table(&scale::measure()?));
+    println!("{}", scale::table(&scale::measure()?));
     let spread =
         |bytes: &u64| observers::spread(arguments.observers, *bytes, arguments.check, arguments.seed);
     print!("{}", observers::table(&arguments.block.iter().map(spread).collect::<Vec<_>>()));
