@@ -52,6 +52,7 @@ pub enum Transport {
     Tcp,
     /// Nothing but Tor.
     #[cfg(feature = "tor")]
+    #[allow(dead_code, reason = "only the scenarios through Tor, which share this file, use it")]
     Tor,
 }
 

@@ -4,6 +4,8 @@ use aegis_rpc::api::Peer;
 use aegis_types::ProposalBody;
 
 use crate::cluster::{Cluster, PATIENCE, Transport};
+use crate::secrecy::{allowed, assert_seen};
+use crate::sockets::SocketWatch;
 use crate::tor_network::{network, wait_connected};
 
 fn put(key: &str) -> ProposalBody {
@@ -27,7 +29,7 @@ async fn wait_peers(cluster: &Cluster, index: usize, what: &str, is_wanted: impl
 }
 
 #[tokio::test]
-async fn members_with_direct_addresses_leave_the_detour_and_one_behind_tor_takes_part() {
+async fn members_with_direct_addresses_leave_the_detour_and_are_seen_and_one_behind_tor_takes_part() {
     let network = network();
     let mut cluster = network.cluster(4);
     for index in 0..3 {
@@ -38,6 +40,7 @@ async fn members_with_direct_addresses_leave_the_detour_and_one_behind_tor_takes
     }
     let bootstrap = cluster.nodes[0].address(Transport::Tor);
     cluster.start_node_by(3, &[Transport::Tor], bootstrap.as_deref());
+    let watch = SocketWatch::start(allowed(&cluster, &network));
     wait_connected(&cluster).await;
     cluster.commit(put("before"), "mixed-before").await;
     let hidden = cluster.nodes[3].key.validator_id();
@@ -49,6 +52,7 @@ async fn members_with_direct_addresses_leave_the_detour_and_one_behind_tor_takes
         wait_peers(&cluster, index, "direct ways to all but the hidden one", is_settled).await;
     }
     cluster.commit(put("after"), "mixed-after").await;
+    assert_seen(&cluster, 0, watch).await;
 }
 
 #[tokio::test]

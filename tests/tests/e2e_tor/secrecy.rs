@@ -6,9 +6,9 @@ use aegis_types::ProposalBody;
 
 use crate::cluster::{Cluster, Transport};
 use crate::sockets::{Allowed, SocketWatch, host_addresses};
-use crate::tor_network::{TorNetwork, network, wait_connected, wait_status};
+use crate::tor_network::{TorNetwork, network, wait_connected};
 
-/// How long nodes are looked at after they have found each other: a few walks, pings and reports.
+/// How long nodes are looked at after a peer is gone: several dials to it, each after a longer delay.
 const LOOK: Duration = Duration::from_secs(20);
 
 /// What a node may do: serve clients, and talk to relays.
@@ -30,18 +30,8 @@ fn traces(text: &str) -> Vec<String> {
     traces
 }
 
-#[tokio::test]
-async fn nothing_but_relays_is_contacted_and_no_address_of_the_host_is_said() {
-    let network = network();
-    let cluster = network.start(4);
-    let watch = SocketWatch::start(allowed(&cluster, &network));
-    wait_connected(&cluster).await;
-    let put = ProposalBody::KvPut { key: "secret".to_owned(), value: b"kept".to_vec() };
-    cluster.commit(put, "secrecy").await;
-    tokio::time::sleep(LOOK).await;
-    let contacts = watch.end();
-    assert!(contacts.is_empty(), "contacts besides the relays: {contacts:#?}");
-
+/// Neither what nodes show nor what peers have told them names an address of the host.
+pub async fn assert_silent_about_the_host(cluster: &Cluster) {
     for index in cluster.running().collect::<Vec<_>>() {
         let status = cluster.status(index).await.unwrap();
         let peers = cluster.client(index).peers().await.unwrap();
@@ -54,23 +44,14 @@ async fn nothing_but_relays_is_contacted_and_no_address_of_the_host_is_said() {
     }
 }
 
-#[tokio::test]
-async fn the_watch_sees_a_node_that_also_has_direct_addresses() {
-    let network = network();
-    let mut cluster = network.cluster(1);
-    cluster.nodes[0].settings.push("p2p.tor.mode=also".to_owned());
-    cluster.start_node(0, &[Transport::Tcp]);
-    let watch = SocketWatch::start(allowed(&cluster, &network));
-    wait_status(&cluster, 0, "the Tor network", |status| {
-        status.tor.as_ref().is_some_and(|tor| tor.percent == 100)
-    })
-    .await;
+/// What a watch and a search for traces find in a node that also has direct addresses: neither is blind.
+pub async fn assert_seen(cluster: &Cluster, index: usize, watch: SocketWatch) {
     let contacts = watch.end();
     assert!(
         contacts.iter().any(|contact| contact.contains("state 0A")),
         "its listener was not seen: {contacts:?}"
     );
-    let said = cluster.status(0).await.unwrap().listen_addresses.join(" ");
+    let said = cluster.status(index).await.unwrap().listen_addresses.join(" ");
     assert!(said.contains("/onion3/") && !traces(&said).is_empty(), "it has both kinds of addresses: {said}");
 }
 

@@ -29,11 +29,15 @@ pub fn network() -> MutexGuard<'static, TorNetwork> {
 impl TorNetwork {
     fn up() -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tor-network");
-        // Left by a run before this one, whose processes are gone with it.
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder).expect("the folder of an earlier network can be removed");
-        }
         let network = Self { folder };
+        // Left by a run before this one. Its relays look for that run every few seconds only, and may still write.
+        if network.folder.join("members.json").exists() {
+            network.script("down", &[]);
+        }
+        if network.folder.exists() {
+            std::fs::remove_dir_all(&network.folder)
+                .expect("the folder of an earlier network can be removed");
+        }
         let owner = std::process::id().to_string();
         let said = network.script("up", &["--owner", &owner]);
         eprintln!("{}", said.trim());
