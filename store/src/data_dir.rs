@@ -79,6 +79,9 @@ impl DataDir {
         Ok(data_dir)
     }
 
+    /// The files that opening a folder makes, beside the folders of its parts.
+    pub const FILES: [&'static str; 2] = [FORMAT, LOCK];
+
     /// Whether a node, or a command of its operator, has ever written to the folder. Nothing is made or locked.
     pub fn has_data(path: &Path) -> bool {
         [FORMAT, JOURNAL, LOG, KV].iter().any(|name| path.join(name).exists())

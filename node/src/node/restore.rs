@@ -168,13 +168,14 @@ impl Before {
     fn bring_back(&self, home: &Home) -> anyhow::Result<()> {
         let data = home.data_path();
         let keeps_journal = self.note.is_none();
+        let had =
+            |name: &&str| self.entries.as_ref().is_some_and(|entries| entries.contains(OsStr::new(name)));
         for name in MADE {
             let path = data.join(name);
             if keeps_journal && name == JOURNAL {
                 continue;
             }
-            let was_there = self.entries.as_ref().is_some_and(|entries| entries.contains(OsStr::new(name)));
-            if !was_there {
+            if !had(&name) {
                 remove(&path)?;
             } else if PARTS.contains(&name) {
                 // It was empty, and may be a link to a folder elsewhere.
@@ -188,10 +189,15 @@ impl Before {
                 }
             }
         }
-        if let Some(note) = self.note {
-            home.write_journal_note(note)?;
-            if self.entries.is_none() {
-                remove(&data)?;
+        let Some(note) = self.note else { return Ok(()) };
+        home.write_journal_note(note)?;
+        if self.entries.is_none() {
+            return Ok(remove(&data)?);
+        }
+        for name in DataDir::FILES.iter().filter(|name| !had(name)) {
+            match fs::remove_file(data.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
             }
         }
         Ok(())

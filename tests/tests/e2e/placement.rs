@@ -12,6 +12,9 @@ use crate::cluster::{Cluster, PATIENCE};
 /// How far each node is from the middle of the network, in milliseconds one way. The profile `fast` lets one of seven fail and
 /// has a core of four.
 const DISTANCES_MS: [u64; 7] = [4, 4, 4, 4, 150, 150, 200];
+/// With equal weights five of seven are a quorum, so each decision needs one that is far away: its Prepare and its Commit answer
+/// what has the same way to go. What a busy machine adds to the measurement must not make the bound easier.
+const EQUAL_LEAST: Duration = Duration::from_millis(2 * (4 + 150));
 /// The one that stops and returns: in the core.
 const STOPPED: usize = 3;
 /// The one that claims to be near to everybody: the farthest.
@@ -124,10 +127,7 @@ async fn weights_go_to_the_well_placed_and_latency_falls_and_a_stopped_node_come
     for index in cluster.running().collect::<Vec<_>>() {
         cluster.wait_status(index, "a connection to all", |status| status.peers >= 6).await;
     }
-    let mut equal = Duration::MAX;
-    for round in 0..3 {
-        equal = equal.min(commit_latency(&cluster, &format!("equal-{round}")).await);
-    }
+    let equal = commit_latency(&cluster, "equal").await.min(EQUAL_LEAST);
     assert!(
         weights_of(&cluster, &history(&cluster).await, 0).values().all(|weight| *weight <= Weight(2_000))
     );
