@@ -257,8 +257,8 @@ pub const ALL: &[Planted] = &[
         name: "synced block unchecked",
         what: "the certificate of a block from elsewhere is not verified",
         file: "consensus/src/engine/decide.rs",
-        right: "if is_next && self.may_decide() && certificate.verify(&self.epoch.validators, &self.domain).is_ok() {",
-        wrong: "if is_next && self.may_decide() {",
+        right: "            && certificate.verify(&self.epoch.validators, &self.domain).is_ok()\n            && self.decide",
+        wrong: "            && self.decide",
         evidence: Evidence::SimulatorOnly,
     },
     Planted {

@@ -18,7 +18,7 @@ pub struct AcceptLostVotes {
     /// The journal can be read and is this home's own, but comes from a backup or a snapshot of the disk
     #[arg(long)]
     older_copy: bool,
-    /// No node has run on this home, but its key has voted elsewhere: on another machine, or in a home that was lost
+    /// The key of this home has voted elsewhere: on another machine, or in a home that was lost
     #[arg(long, conflicts_with = "older_copy")]
     key_was_used: bool,
 }
