@@ -87,7 +87,10 @@ fn try_restore(
     // First of all: whatever becomes of the rest, this home never votes as if it knew its votes.
     let options = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
     let journal = data_dir.journal_dir();
-    if is_empty(&journal)? || home.read_journal_note()?.is_none() {
+    if is_empty(&journal)? {
+        found_without_votes(home, data_dir, options)?;
+    } else if home.read_journal_note()?.is_none() {
+        // A crash came between the journal and the home's note of it.
         set_aside(&journal)?;
         found_without_votes(home, data_dir, options)?;
     }
