@@ -178,6 +178,17 @@ async fn a_backup_of_a_running_node_restores_a_home_that_follows_and_votes_later
     aegis(&["--home", home_text, "store", "restore", "--from", tampered.to_str().unwrap()]).unwrap_err();
     assert_eq!(files(&home.join("data")), [home.join("data/note")]);
 
+    // A home that knows no journal: its key may have voted elsewhere, so what is kept of the failure is that votes may be lost.
+    let unknown = folder.path().join("unknown");
+    copy_folder(&home, &unknown);
+    fs::remove_dir_all(unknown.join("data")).unwrap();
+    fs::remove_file(unknown.join("journal.id")).unwrap();
+    let unknown_text = unknown.to_str().unwrap();
+    let told = aegis(&["--home", unknown_text, "store", "restore", "--from", tampered.to_str().unwrap()]);
+    assert!(told.unwrap_err().contains("only from a later epoch"));
+    assert!(unknown.join("journal.id").exists() && !files(&unknown.join("data/wal")).is_empty());
+    aegis(&["--home", unknown_text, "store", "restore", "--from", to]).unwrap();
+
     aegis(&["--home", home_text, "store", "restore", "--from", to]).unwrap();
     let report = aegis(&["--home", home_text, "--output", "json", "store", "check"]).unwrap();
     assert!(

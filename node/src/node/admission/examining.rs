@@ -1,7 +1,7 @@
 //! Examining: signatures and standing of submitted proposals, of as many together as have come meanwhile.
 //!
-//! Signatures of a group are checked in one go, which costs a third of what they cost one by one, and the group goes to a thread that may
-//! block once, not once for each. A group has whatever came while the one before was checked: alone when there is little to
+//! Signatures of a group are checked in one go, which costs less than one by one (`scripts/bench micro`), and the group goes to a thread
+//! that may block once, not once for each. A group has whatever came while the one before was checked: alone when there is little to
 //! do, so that nobody waits for others.
 
 use std::sync::Arc;
