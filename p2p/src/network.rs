@@ -145,6 +145,11 @@ impl Network {
         self.inner.shared.is_connected(node)
     }
 
+    /// Whether a node of our chain is connected that is no direct peer: one that learns from gossip alone.
+    pub fn has_listeners(&self) -> bool {
+        self.inner.shared.is_connected_beside(&self.inner.direct.borrow())
+    }
+
     /// How the Tor client stands; nothing on a node without Tor.
     pub fn tor_status(&self) -> Option<TorStatus> {
         self.inner.shared.tor.get().map(|state| state.status())

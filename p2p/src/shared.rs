@@ -1,6 +1,6 @@
 //! What handles and tasks may look at without asking the swarm's task.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -50,6 +50,11 @@ impl Shared {
 
     pub(crate) fn connected(&self) -> usize {
         self.connected.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn is_connected_beside(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        let connected = self.connected.read().unwrap_or_else(PoisonError::into_inner);
+        connected.iter().any(|node| !nodes.contains(node))
     }
 
     pub(crate) fn outbox(&self, node: &NodeId, lane: Lane) -> Option<Arc<Outbox>> {

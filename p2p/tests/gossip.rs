@@ -4,7 +4,7 @@ mod common;
 
 use aegis_p2p::{GossipId, MAX_GOSSIP_BYTES, NetworkEvent, NodeId, PublishError, Topic, Verdict};
 use bytes::Bytes;
-use common::{Node, QUIC, config, id, join, start, until};
+use common::{Node, QUIC, TCP, config, direct_pair, id, ids, join, start, until};
 
 async fn next_gossip(node: &mut Node) -> (GossipId, Topic, NodeId, Bytes) {
     node.next("gossip", |event| match event {
@@ -115,4 +115,15 @@ async fn a_largest_message_arrives_and_a_larger_one_is_refused() {
         refused,
         Err(PublishError::TooLarge { actual: MAX_GOSSIP_BYTES + 1, limit: MAX_GOSSIP_BYTES })
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_are_those_who_are_connected_and_no_direct_peers() {
+    let (mut first, _second) = direct_pair(TCP).await;
+    assert!(!first.network.has_listeners());
+    let _third = join(3, TCP, &first).await;
+    first.connected_to(3).await;
+    assert!(first.network.has_listeners());
+    first.network.set_direct_peers(ids(&[1, 2, 3]));
+    assert!(!first.network.has_listeners());
 }

@@ -48,7 +48,7 @@ pub use disk::Disk;
 pub use error::{Part, StoreError};
 pub use found_journal::FoundJournal;
 pub use journal::{Journal, Milestones};
-pub use kv::{KvStore, MemoryKv, Op, SledKv, Table, Visit};
+pub use kv::{BufferedKv, KvStore, MemoryKv, Op, SledKv, Table, Visit};
 pub use log_reader::LogReader;
 pub use log_repair::{LogRepair, repair_log, set_aside, tolerate_damage};
 pub use medium::{Medium, MediumFile};

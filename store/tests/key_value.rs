@@ -1,9 +1,9 @@
-//! Scenarios of the key-value store: both implementations against a plain map.
+//! Scenarios of the key-value store: all implementations against a plain map.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use aegis_store::{KvStore, MemoryKv, Op, Part, SledKv, StoreError, Table};
+use aegis_store::{BufferedKv, KvStore, MemoryKv, Op, Part, SledKv, StoreError, Table};
 use proptest::prelude::*;
 
 const CACHE_BYTES: u64 = 8 << 20;
@@ -117,8 +117,8 @@ fn shorter_values_and_deletions_leave_no_pieces_behind() {
 fn scans_run_in_order_both_ways_from_any_place() {
     let temp = tempfile::tempdir().expect("temp dir");
     let sled = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
-    let memory = MemoryKv::new();
-    for store in [&sled as &dyn KvStore, &memory] {
+    let (memory, buffered) = (MemoryKv::new(), BufferedKv::new(MemoryKv::new()));
+    for store in [&sled as &dyn KvStore, &memory, &buffered] {
         let keys: [&[u8]; 5] = [b"", b"a", b"a\0", b"b", b"\xFF\xFF"];
         let ops: Vec<_> = keys.iter().rev().map(|key| put(Table::Index, key, key)).collect();
         store.commit(&ops).expect("commit");
@@ -137,8 +137,8 @@ fn scans_run_in_order_both_ways_from_any_place() {
 fn keys_and_values_that_are_too_large_change_nothing() {
     let temp = tempfile::tempdir().expect("temp dir");
     let sled = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
-    let memory = MemoryKv::new();
-    for store in [&sled as &dyn KvStore, &memory] {
+    let (memory, buffered) = (MemoryKv::new(), BufferedKv::new(MemoryKv::new()));
+    for store in [&sled as &dyn KvStore, &memory, &buffered] {
         let long_key = put(Table::State, &[1; 1_025], b"v");
         let long_value = put(Table::State, b"k", &vec![0; (4 << 20) + 1]);
         for refused in [long_key, long_value] {
@@ -339,16 +339,29 @@ fn a_crash_takes_the_memory_store_back_to_its_last_flush() {
 #[test]
 fn a_scan_sees_one_moment_while_commits_go_on() {
     let temp = tempfile::tempdir().expect("temp dir");
-    let store = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
+    let sled = |name: &str| SledKv::open(&temp.path().join(name), CACHE_BYTES).expect("open");
+    let (plain, buffered) = (sled("plain"), BufferedKv::new(sled("buffered")));
+    for store in [&plain as &dyn KvStore, &buffered] {
+        assert_scans_see_one_moment(store);
+    }
+}
+
+fn assert_scans_see_one_moment(store: &dyn KvStore) {
     let round = |number: u8| -> Vec<Op> {
         (0..200_u32).map(|key| put(Table::State, &key.to_be_bytes(), &[number])).collect()
     };
     store.commit(&round(0)).expect("commit");
     std::thread::scope(|scope| {
-        let writer =
-            scope.spawn(|| (1..=40).for_each(|number| store.commit(&round(number)).expect("commit")));
+        let writer = scope.spawn(|| {
+            for number in 1..=40 {
+                store.commit(&round(number)).expect("commit");
+                if number % 7 == 0 {
+                    store.flush().expect("flush");
+                }
+            }
+        });
         while !writer.is_finished() {
-            let found = ascending(&store, Table::State, b"", usize::MAX);
+            let found = ascending(store, Table::State, b"", usize::MAX);
             assert_eq!(found.len(), 200);
             assert!(found.windows(2).all(|pair| pair[0].1 == pair[1].1), "a scan mixed two commits");
         }
@@ -373,18 +386,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn both_stores_behave_like_a_map(
+    fn all_stores_behave_like_a_map(
         commits in proptest::collection::vec(proptest::collection::vec(any_op(), 0..8), 1..12),
         from in proptest::collection::vec(0..4_u8, 0..4),
+        flush_after in 0..12_usize,
     ) {
         let temp = tempfile::tempdir().expect("temp dir");
-        let memory = MemoryKv::new();
+        let (memory, buffered) = (MemoryKv::new(), BufferedKv::new(MemoryKv::new()));
         let mut model: BTreeMap<(Table, Vec<u8>), Vec<u8>> = BTreeMap::new();
         {
             let sled = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
-            for ops in &commits {
+            for (number, ops) in commits.iter().enumerate() {
                 sled.commit(ops).expect("commit");
                 memory.commit(ops).expect("commit");
+                buffered.commit(ops).expect("commit");
+                // Later rows are laid over those that are below.
+                if number == flush_after {
+                    buffered.flush().expect("flush");
+                }
                 for op in ops {
                     match op.clone() {
                         Op::Put { table, key, value } => model.insert((table, key), value),
@@ -395,7 +414,7 @@ proptest! {
             sled.flush().expect("flush");
         }
         let sled = SledKv::open(temp.path(), CACHE_BYTES).expect("open");
-        for store in [&sled as &dyn KvStore, &memory] {
+        for store in [&sled as &dyn KvStore, &memory, &buffered] {
             for table in Table::ALL {
                 let pairs = |keep: &dyn Fn(&[u8]) -> bool| -> Pairs {
                     model
@@ -408,6 +427,10 @@ proptest! {
                 let mut below = pairs(&|key| key < &from[..]);
                 below.reverse();
                 prop_assert_eq!(descending(store, table, &from), below);
+                for key in (0..4_u8).flat_map(|one| [vec![one], vec![one, 1]]) {
+                    let expected = model.get(&(table, key.clone())).cloned();
+                    prop_assert_eq!(store.get(table, &key).expect("get"), expected);
+                }
             }
         }
         drop(sled);

@@ -181,7 +181,26 @@ pub struct CommittedBlock {
     pub batches: Vec<Batch>,
 }
 
+/// The beginnings of a committed block's encoding; what else there is is skipped.
+#[derive(Clone, PartialEq, prost::Message)]
+struct BlockPlace {
+    #[prost(message, optional, tag = "1")]
+    header: Option<HeaderPlace>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct HeaderPlace {
+    #[prost(uint64, tag = "2")]
+    height: u64,
+}
+
 impl CommittedBlock {
+    /// The height that an encoding claims, for whoever only wants to know whether the block is news. Nothing is checked.
+    pub fn height_of_encoding(bytes: &[u8]) -> Option<Height> {
+        let place = <BlockPlace as prost::Message>::decode(bytes).ok()?;
+        place.header.map(|header| Height(header.height))
+    }
+
     /// Checks that certificate and batches belong to the header. The certificate's signatures are not checked here.
     ///
     /// # Errors

@@ -297,6 +297,15 @@ fn members_signers_and_parts_out_of_order_are_refused() {
 }
 
 #[test]
+fn the_height_of_an_encoding_is_read_without_the_rest_and_garbage_has_none() {
+    let block = sample(strategies::committed_block());
+    let encoding = block.encode();
+    assert_eq!(CommittedBlock::height_of_encoding(&encoding), Some(block.header.height));
+    assert_eq!(CommittedBlock::height_of_encoding(&[0xFF; 40]), None);
+    assert_eq!(CommittedBlock::height_of_encoding(&[]), None);
+}
+
+#[test]
 fn a_block_with_the_certificate_of_another_is_refused() {
     let mut block = sample(strategies::committed_block());
     block.certificate.content.digest.0[0] ^= 1;

@@ -195,6 +195,14 @@ impl Desk {
         });
     }
 
+    /// Whether a gossiped block is known here and, as all who are connected agree on blocks themselves, to everybody whom this
+    /// node could pass it on to. A check would cost as much as deciding the block did.
+    fn is_old_news(&self, encoding: &[u8]) -> bool {
+        let tip = self.node.agreement.borrow().tip.0;
+        CommittedBlock::height_of_encoding(encoding).is_some_and(|height| height <= tip)
+            && !self.node.network.has_listeners()
+    }
+
     fn on_report(&self, id: GossipId, message: Bytes) {
         let Ok(permit) = self.report_checks.clone().try_acquire_owned() else {
             self.node.network.judge(id, Verdict::Ignore);
@@ -209,6 +217,10 @@ impl Desk {
     }
 
     fn on_block(&self, id: GossipId, from: ValidatorId, message: Bytes) {
+        if self.is_old_news(&message) {
+            self.node.network.judge(id, Verdict::Ignore);
+            return;
+        }
         let Ok(permit) = self.block_checks.clone().try_acquire_owned() else {
             self.node.network.judge(id, Verdict::Ignore);
             return;

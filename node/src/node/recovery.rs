@@ -12,8 +12,8 @@ use std::sync::{Arc, RwLock};
 use aegis_consensus::{Engine, Record, Start, Tip, VoteFloor};
 use aegis_ledger::{Admission, Ledger, LedgerError, RejectCode};
 use aegis_store::{
-    CommittedLog, DataDir, FoundJournal, Journal, KvStore, Op, Part, SegmentOptions, SledKv, StoreError,
-    Table, data_dir::FORMAT_VERSION,
+    BufferedKv, CommittedLog, DataDir, FoundJournal, Journal, KvStore, Op, Part, SegmentOptions, SledKv,
+    StoreError, Table, data_dir::FORMAT_VERSION,
 };
 use aegis_types::{BatchRef, Canonical, CommittedBlock, Genesis, Hash, Height, Keypair, Parameter};
 use anyhow::{Context as _, anyhow, bail};
@@ -326,7 +326,7 @@ pub fn open_state(
     stop: &CancellationToken,
 ) -> anyhow::Result<State> {
     let opened = SledKv::open(kv_dir, cache_bytes).map_err(anyhow::Error::from);
-    match opened.and_then(|kv| bring_up(Arc::new(kv), genesis, log, stop)) {
+    match opened.and_then(|kv| bring_up(Arc::new(BufferedKv::new(kv)), genesis, log, stop)) {
         Err(error) if is_damage(&error) => {
             if let Some(first) = log.first().filter(|first| *first > Height(1)) {
                 let reason = format!(
@@ -338,7 +338,8 @@ pub fn open_state(
                 error = format!("{error:#}"),
                 "the state store is damaged; it is set aside and built again from the committed log"
             );
-            bring_up(Arc::new(SledKv::recreate(kv_dir, cache_bytes)?), genesis, log, stop)
+            let kv = SledKv::recreate(kv_dir, cache_bytes)?;
+            bring_up(Arc::new(BufferedKv::new(kv)), genesis, log, stop)
         }
         outcome => outcome,
     }

@@ -6,8 +6,8 @@
 use std::cell::RefCell;
 
 thread_local! {
-    /// Addresses of the stores that this thread is scanning.
-    static SCANNED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The stores that this thread is scanning.
+    static SCANNED: RefCell<Vec<(usize, &'static str)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Marks a store as being scanned by this thread, until it is dropped.
@@ -17,7 +17,12 @@ impl Scanning {
     /// Begins a scan of `store`.
     pub(super) fn begin<S>(store: &S) -> Self {
         forbid_reentry(store);
-        SCANNED.with_borrow_mut(|scanned| scanned.push(address(store)));
+        Self::begin_locked(store)
+    }
+
+    /// Begins a scan of `store` by a thread that holds its lock already.
+    pub(super) fn begin_locked<S>(store: &S) -> Self {
+        SCANNED.with_borrow_mut(|scanned| scanned.push(identity(store)));
         Self
     }
 }
@@ -31,13 +36,14 @@ impl Drop for Scanning {
 /// Panics in debug builds when this thread is scanning `store`.
 pub(super) fn forbid_reentry<S>(store: &S) {
     debug_assert!(
-        SCANNED.with_borrow(|scanned| !scanned.contains(&address(store))),
+        SCANNED.with_borrow(|scanned| !scanned.contains(&identity(store))),
         "a scan's visitor uses the store, which can deadlock: collect first, then use it"
     );
 }
 
-fn address<S>(store: &S) -> usize {
-    std::ptr::from_ref(store).addr()
+/// Address and type: a store may begin where the store before it does.
+fn identity<S>(store: &S) -> (usize, &'static str) {
+    (std::ptr::from_ref(store).addr(), std::any::type_name::<S>())
 }
 
 #[cfg(all(test, debug_assertions))]
