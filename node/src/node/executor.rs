@@ -1,8 +1,8 @@
 //! The executor: the thread that owns execution and the committed log.
 //!
 //! For each decided block: append it to the committed log and flush (now it is durable), execute it, write the changes
-//! in one transaction, and only then tell clients, watchers and peers. The state store is derived from the log, so it is
-//! flushed now and then only; after a crash the log's end is executed again.
+//! in one transaction, and only then tell clients, watchers and peers. The state store is derived from the log, so its newest
+//! rows wait in memory and it is flushed now and then only; after a crash the log's end is executed again.
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
