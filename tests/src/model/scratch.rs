@@ -57,6 +57,8 @@ impl Scratch {
         let mut command = Command::new(env!("CARGO"));
         command.current_dir(&self.root).args(arguments).env("CARGO_TARGET_DIR", self.target());
         command.env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+        // The compiler that this was built with, whatever toolchain the folder of a dependency asks for.
+        command.env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
