@@ -10,9 +10,11 @@ use libp2p::swarm::SwarmEvent;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::state::{Command, Service};
+use crate::address::transport_of;
 use crate::behaviour::BehaviourEvent;
 use crate::error::{P2pError, chain_of};
 use crate::event::NetworkEvent;
+use crate::peers::TransportKind;
 use crate::transport;
 
 /// How often dials, bans and walks that are due are looked at. Delays are no finer than this.
@@ -138,15 +140,24 @@ impl Service {
                 self.shared.remove_listening(&address);
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                tracing::warn!(
-                    ?addresses,
-                    ?reason,
-                    "a listener closed: nobody can connect to these addresses"
-                );
+                self.on_listener_closed(&addresses, reason.err());
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener reported an error"),
             // The rest is either ours (dials) or said again by what follows it.
             _ => {}
+        }
+    }
+
+    /// An onion service that has ended does not come back: the network fails with it.
+    fn on_listener_closed(&mut self, addresses: &[Multiaddr], failure: Option<std::io::Error>) {
+        tracing::warn!(?addresses, ?failure, "a listener closed: nobody can connect to these addresses");
+        let is_onion = |address: &Multiaddr| transport_of(address) == TransportKind::Tor;
+        if let Some(failure) = failure
+            && addresses.iter().any(is_onion)
+        {
+            // An earlier reason stands.
+            let _ = self.shared.join_error.set(failure.to_string());
+            self.channels.stop.cancel();
         }
     }
 
