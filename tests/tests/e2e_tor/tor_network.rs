@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aegis_rpc::Status;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::{Cluster, PATIENCE, Transport};
 
@@ -85,7 +86,25 @@ impl TorNetwork {
         names
     }
 
+    /// All relays fall silent at one moment, as when the line of the nodes is cut: nothing is closed, and nothing answers.
+    pub fn suspend(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// All relays go on.
+    pub fn resume(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for pid in self.relays().into_iter().filter_map(|(_, pid, _)| pid) {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+            kill_process(pid, signal).expect("a relay that runs");
+        }
+    }
+
     fn heal(&self) {
+        self.resume();
         let dead: Vec<String> =
             self.relays().into_iter().filter(|(_, pid, _)| pid.is_none()).map(|(name, _, _)| name).collect();
         if !dead.is_empty() {
