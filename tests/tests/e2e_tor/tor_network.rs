@@ -117,6 +117,19 @@ impl TorNetwork {
         format!("p2p.tor.network={}", self.folder.join("network.toml").display())
     }
 
+    /// The same with addresses where no relay is, so that a node is never in the network.
+    pub fn setting_without_relays(&self) -> String {
+        let described = std::fs::read_to_string(self.folder.join("network.toml")).unwrap();
+        // Port 9 is nobody's.
+        let ports: BTreeSet<u16> = self.addresses().iter().map(SocketAddr::port).collect();
+        let without = ports
+            .iter()
+            .fold(described, |text, port| text.replace(&format!("127.0.0.1:{port}\""), "127.0.0.1:9\""));
+        let path = self.folder.join("without-relays.toml");
+        std::fs::write(&path, without).unwrap();
+        format!("p2p.tor.network={}", path.display())
+    }
+
     /// Homes of equal validators that will use this network.
     pub fn cluster(&self, validators: usize) -> Cluster {
         let mut cluster = Cluster::new(&vec![1; validators], &[]);
