@@ -28,6 +28,7 @@ mod status;
 mod store;
 mod table;
 mod testnet;
+mod tor_only;
 mod validators;
 mod verify;
 mod version;

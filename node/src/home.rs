@@ -8,6 +8,7 @@
 //! | `rpc.token` | bearer token for writes that the node signs, mode 0600 |
 //! | `data/` | durable state |
 //! | `journal.id` | the name of the vote journal in `data/` and how far it has got, so that its loss is noticed |
+//! | `tor/` | keys, state and directory of the Tor client, if Tor is used |
 //! | `checkpoint.json` | validators that a proof of this network was checked against last, see `aegis kv get --prove` |
 //! | `rpc.url` | where the running node serves clients |
 //! | `node.log` | log, when `aegis testnet up` started the node |

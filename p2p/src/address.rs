@@ -13,8 +13,12 @@ use crate::config::NetworkConfig;
 use crate::peers::TransportKind;
 use crate::tor::TorMode;
 
-/// Addresses kept per peer. A node has a few interfaces times two transports; more would only be room for garbage.
+/// Addresses kept per peer. A node has a few interfaces times two transports and one onion address; more would only be room for
+/// garbage.
 pub(crate) const ADDRESSES_PER_PEER: usize = 16;
+
+/// Addresses looked at for it. What a peer says of itself has 4 KiB, which is some 350 of the shortest.
+const ADDRESSES_EXAMINED: usize = 512;
 
 /// Longest address kept, in bytes: a full DNS name and a peer id.
 const ADDRESS_BYTES_MAX: usize = 320;
@@ -50,14 +54,18 @@ impl Scope {
         Self { place, tor: config.tor.mode }
     }
 
-    /// The addresses of `peer` that are worth keeping, without `/p2p`, each once.
+    /// The addresses of `peer` that are worth keeping, without `/p2p`, each once. Onion addresses come first: they are few, stay
+    /// when the others change, and a host with many interfaces must not lose its own among them.
     pub(crate) fn sensible<'a>(
         self,
         peer: &PeerId,
         addresses: impl IntoIterator<Item = &'a Multiaddr>,
     ) -> Vec<Multiaddr> {
+        let is_onion = |address: &&Multiaddr| transport_of(address) == TransportKind::Tor;
+        let (onion, other): (Vec<_>, Vec<_>) =
+            addresses.into_iter().take(ADDRESSES_EXAMINED).partition(is_onion);
         let mut kept = Vec::new();
-        for address in addresses.into_iter().take(ADDRESSES_PER_PEER * 4) {
+        for address in onion.into_iter().chain(other) {
             let (bare, named) = split_peer(address);
             let is_own = named.is_none_or(|named| named == *peer);
             if is_own && self.is_sensible(&bare) && !kept.contains(&bare) {
@@ -166,8 +174,18 @@ mod tests {
         let offered = [direct.clone(), onion.clone(), address("/dns/node.example/tcp/9000")];
         let kept = |tor| Scope { place: Place::Open, tor }.sensible(&peer, &offered);
         assert_eq!(kept(TorMode::Only), std::slice::from_ref(&onion));
-        assert_eq!(kept(TorMode::Also), offered);
+        assert_eq!(kept(TorMode::Also), [onion, direct.clone(), offered[2].clone()]);
         assert_eq!(kept(TorMode::Off), [direct, offered[2].clone()]);
+    }
+
+    #[test]
+    fn a_host_with_many_interfaces_keeps_its_onion_address() {
+        let onion = address("/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:7003");
+        let mut offered: Vec<_> =
+            (1..=200).map(|host| address(&format!("/ip4/10.0.0.{host}/tcp/1"))).collect();
+        offered.push(onion.clone());
+        let kept = Scope { place: Place::Open, tor: TorMode::Also }.sensible(&PeerId::random(), &offered);
+        assert_eq!((kept.len(), &kept[0]), (ADDRESSES_PER_PEER, &onion));
     }
 
     #[test]

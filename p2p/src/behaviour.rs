@@ -6,7 +6,7 @@ use std::time::Duration;
 use libp2p::identity::Keypair;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{identify, kad, memory_connection_limits, ping};
+use libp2p::{identify, kad, memory_connection_limits};
 use libp2p_allow_block_list::BlockedPeers;
 use libp2p_connection_limits::ConnectionLimits;
 
@@ -14,6 +14,7 @@ use crate::config::NetworkConfig;
 use crate::error::P2pError;
 use crate::exchange::{self, RequestResponse};
 use crate::gossip::{self, Gossipsub, Topics};
+use crate::pings::Pings;
 use crate::protocols::Protocols;
 use crate::tor::Pace;
 
@@ -36,7 +37,7 @@ pub(crate) struct Behaviour {
     pub(crate) memory: memory_connection_limits::Behaviour,
     pub(crate) blocked: libp2p_allow_block_list::Behaviour<BlockedPeers>,
     pub(crate) identify: identify::Behaviour,
-    pub(crate) ping: ping::Behaviour,
+    pub(crate) ping: Pings,
     pub(crate) kad: kad::Behaviour<MemoryStore>,
     pub(crate) gossip: Gossipsub,
     pub(crate) exchange: RequestResponse,
@@ -51,7 +52,6 @@ impl Behaviour {
         topics: &Topics,
     ) -> Result<Self, P2pError> {
         let pace = Pace::of(config.tor.mode);
-        let ping = ping::Config::new().with_interval(config.discovery.ping_interval).with_timeout(pace.ping);
         let identify = identify::Config::new(protocols.identity(), keypair.public())
             .with_agent_version(config.agent.clone())
             .with_interval(IDENTIFY_INTERVAL)
@@ -61,7 +61,7 @@ impl Behaviour {
             memory: memory_connection_limits::Behaviour::with_max_bytes(config.limits.process_memory_bytes),
             blocked: libp2p_allow_block_list::Behaviour::default(),
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping),
+            ping: Pings::new(config.discovery.ping_interval, Pace::DIRECT, Pace::TOR),
             kad: kademlia(keypair, protocols, pace)?,
             gossip: gossip::behaviour(protocols, topics)?,
             exchange: exchange::behaviour(protocols, &config.limits)?,

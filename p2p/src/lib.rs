@@ -26,7 +26,7 @@
 //! 2. A slow consumer stops the readers of the peers that send much, and of nobody else.
 //! 3. Nothing that a peer sends panics the node; garbage costs its sender reputation, and in the end a ban.
 //! 4. [`EventReceiver::recv`] yields `None` only after the network has stopped; [`Network::join_error`] says whether it
-//!    stopped because of a panic.
+//!    failed, by a panic or because its onion service ended.
 //!
 //! What is deliberately absent: meaning. No type of this crate is decoded further than its length.
 #![warn(missing_docs)]
@@ -51,6 +51,7 @@ mod network;
 mod outbox;
 mod outgoing;
 mod peers;
+mod pings;
 mod protocols;
 mod reputation;
 mod service;
@@ -75,4 +76,4 @@ pub use peers::{Direction, PeerInfo, TransportKind};
 pub use protocols::Protocols;
 pub use reputation::Offence;
 pub use start::start;
-pub use tor::{TorConfig, TorMode, TorStatus};
+pub use tor::{OnionServiceState, TorConfig, TorMode, TorStatus};

@@ -155,7 +155,7 @@ impl Network {
         self.inner.shared.tor.get().map(|state| state.status())
     }
 
-    /// What the panic said, if the network stopped because of one.
+    /// Why the network stopped by itself, if it did: what a panic said, or that its onion service ended.
     pub fn join_error(&self) -> Option<String> {
         self.inner.shared.join_error.get().cloned()
     }

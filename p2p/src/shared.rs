@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     sent: AtomicU64,
     /// How the Tor client stands; set once, before anything runs, if there is one.
     pub(crate) tor: OnceLock<Arc<TorState>>,
-    /// What the panic said, if the network stopped because of one.
+    /// Why the network stopped by itself, if it did.
     pub(crate) join_error: OnceLock<String>,
     /// Cancelled once nothing runs any more.
     pub(crate) stopped: CancellationToken,

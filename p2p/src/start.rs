@@ -73,7 +73,7 @@ pub async fn start(
     let connections = Connections::default();
     let behaviour = Behaviour::new(&identity, &config, &protocols, &topics)?;
     let swarm = Swarm::new(
-        transport::build(&identity, reach, config.link_delays.clone())?,
+        transport::build(&identity, reach, config.limits.connections_pending, config.link_delays.clone())?,
         behaviour,
         identity.public().to_peer_id(),
         connections.swarm_config(),
@@ -142,7 +142,7 @@ async fn supervise(
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         let text = text.unwrap_or_else(|| "a panic without a message".to_owned());
         tracing::error!(panic = %text, "the network has stopped because of a panic");
-        // Only this task sets it, and only once.
+        // An earlier reason stands.
         let _ = shared.join_error.set(text);
     }
     connections.end().await;

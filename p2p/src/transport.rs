@@ -17,15 +17,25 @@ use crate::address::ip_of;
 use crate::error::P2pError;
 use crate::link_delay::{self, DelayedMuxer, LinkDelays};
 #[cfg(feature = "tor")]
-use crate::tor::TorTransport;
+use crate::tor::{DirectFirst, Threshold, TorTransport};
 
 /// A handshake over a slow link takes a few round trips; one that takes longer only occupies a slot.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The same through Tor, with what comes before it: a descriptor, circuits, tries. A dial that waits costs nothing but a slot
-/// among the pending ones.
+/// A dial through Tor, with what comes before the handshake: a descriptor, circuits, tries. A dial that waits costs nothing but
+/// a slot among the pending ones.
 #[cfg(feature = "tor")]
-const TOR_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(75);
+const TOR_DIAL_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The handshake of somebody who came through Tor: some four round trips, of several seconds each at worst. Strangers can hold
+/// their places for so long without a word.
+#[cfg(feature = "tor")]
+const TOR_INBOUND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The part of the room for pending inbound connections that strangers through Tor may take: one in so many. The rest is for
+/// those whose address is known.
+#[cfg(feature = "tor")]
+const TOR_PENDING_SHARE: u32 = 2;
 
 /// Streams that one TCP connection may carry at once. Two lanes, gossip, a few queries and requests need far fewer.
 const STREAMS_MAX: usize = 256;
@@ -45,17 +55,21 @@ pub(crate) enum Reach {
     Only(TorTransport),
 }
 
-/// All transports as one, with names resolved, and with links that are slow on purpose.
-pub(crate) fn build(keypair: &Keypair, reach: Reach, delays: LinkDelays) -> Result<Whole, P2pError> {
+/// All transports as one, with names resolved, and with links that are slow on purpose. `pending_max` is how many inbound
+/// connections the swarm lets be in the middle of their handshake.
+#[cfg_attr(not(feature = "tor"), expect(unused_variables, reason = "only Tor has a bound of its own"))]
+pub(crate) fn build(
+    keypair: &Keypair,
+    reach: Reach,
+    pending_max: u32,
+    delays: LinkDelays,
+) -> Result<Whole, P2pError> {
     let transport = match reach {
         Reach::Direct => resolving(keypair)?,
         #[cfg(feature = "tor")]
-        Reach::Also(tor) => {
-            let either = onion(keypair, tor)?.or_transport(resolving(keypair)?);
-            either.map(|either, _| either.into_inner()).boxed()
-        }
+        Reach::Also(tor) => DirectFirst::new(resolving(keypair)?, onion(keypair, tor, pending_max)?).boxed(),
         #[cfg(feature = "tor")]
-        Reach::Only(tor) => onion(keypair, tor)?,
+        Reach::Only(tor) => onion(keypair, tor, pending_max)?,
     };
     if delays.is_empty() {
         return Ok(transport);
@@ -68,14 +82,17 @@ pub(crate) fn build(keypair: &Keypair, reach: Reach, delays: LinkDelays) -> Resu
 }
 
 #[cfg(feature = "tor")]
-fn onion(keypair: &Keypair, tor: TorTransport) -> Result<Whole, P2pError> {
-    Ok(tor
+fn onion(keypair: &Keypair, tor: TorTransport, pending_max: u32) -> Result<Whole, P2pError> {
+    let proven = tor
         .upgrade(Version::V1Lazy)
         .authenticate(security(keypair)?)
         .multiplex(multiplexing())
-        .timeout(TOR_HANDSHAKE_TIMEOUT)
+        .outbound_timeout(TOR_DIAL_TIMEOUT)
+        .inbound_timeout(TOR_INBOUND_TIMEOUT)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)))
-        .boxed())
+        .boxed();
+    let strangers_max = usize::try_from(pending_max / TOR_PENDING_SHARE).unwrap_or(usize::MAX);
+    Ok(Threshold::new(proven, strangers_max).boxed())
 }
 
 fn security(keypair: &Keypair) -> Result<noise::Config, P2pError> {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::lifetime::{GRACE, StopSignals};
 use super::session::reachable;
 use super::table::Fields;
-use super::{Failure, Global, Output};
+use super::{Failure, Global, Output, tor_only};
 use crate::home::Home;
 use crate::node::{self, RunOptions, Started};
 use crate::testnet::supervision;
@@ -108,16 +108,18 @@ impl Run {
     }
 
     fn options(&self, home: Home, announce: oneshot::Sender<Started>) -> Result<RunOptions, Failure> {
-        let config = runnable(self.layers(&home)?).resolve()?.config;
-        Ok(RunOptions {
+        let effective = runnable(self.layers(&home)?).resolve()?;
+        let options = RunOptions {
             genesis: home.read_genesis()?.genesis,
             node_key: home.read_node_key()?,
             account_key: home.read_account_key()?,
             token: home.read_token()?,
-            config,
+            config: effective.config.clone(),
             announce,
             home,
-        })
+        };
+        tor_only::keep(&options.home, options.config.tor.mode, &effective.source("p2p.tor.mode"))?;
+        Ok(options)
     }
 
     fn layers(&self, home: &Home) -> Result<Layers, Failure> {

@@ -121,10 +121,16 @@ fn tor_fields(fields: Fields, tor: &TorState) -> Fields {
         Some(reason) => format!("stuck at {} %: {reason}", tor.percent),
         None => format!("{} %: {}", tor.percent, tor.phase),
     };
-    let found = if tor.reachable { "published" } else { "being published" };
+    // A descriptor that was published serves while it is published anew, and none does without a way into the network.
+    let found = match (tor.reachable, tor.service.as_str()) {
+        (true, _) => "published",
+        (false, "published") => "cut off",
+        (false, service) => service,
+    };
     fields
         .field("tor", format!("{}; {way}", tor.mode))
         .field("onion service", format!("{found}; {} connections through Tor", tor.circuits))
+        .optional("onion problem", tor.problem.as_ref().filter(|_| !tor.reachable))
         .field("tor client key", &tor.client_key)
 }
 

@@ -121,7 +121,8 @@ impl Service {
         self.swarm.behaviour_mut().gossip.set_application_score(&peer, score);
         let is_first = self.shared.connected() == 0;
         self.shared.set_connected(node);
-        tracing::debug!(peer = %node.short(), %peer, %agent, said = ?info.listen_addrs, "peer connected");
+        let (said, sees_us_at) = (&info.listen_addrs, &info.observed_addr);
+        tracing::debug!(peer = %node.short(), %peer, %agent, ?said, %sees_us_at, "peer connected");
         self.inbox.push_connection(NetworkEvent::PeerConnected { peer: node });
         if is_first {
             self.next_walk = Instant::now();

@@ -10,9 +10,11 @@ use libp2p::swarm::SwarmEvent;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::state::{Command, Service};
+use crate::address::transport_of;
 use crate::behaviour::BehaviourEvent;
 use crate::error::{P2pError, chain_of};
 use crate::event::NetworkEvent;
+use crate::peers::TransportKind;
 use crate::transport;
 
 /// How often dials, bans and walks that are due are looked at. Delays are no finer than this.
@@ -138,15 +140,24 @@ impl Service {
                 self.shared.remove_listening(&address);
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                tracing::warn!(
-                    ?addresses,
-                    ?reason,
-                    "a listener closed: nobody can connect to these addresses"
-                );
+                self.on_listener_closed(&addresses, reason.err());
             }
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener reported an error"),
             // The rest is either ours (dials) or said again by what follows it.
             _ => {}
+        }
+    }
+
+    /// An onion service that has ended does not come back: the network fails with it.
+    fn on_listener_closed(&mut self, addresses: &[Multiaddr], failure: Option<std::io::Error>) {
+        tracing::warn!(?addresses, ?failure, "a listener closed: nobody can connect to these addresses");
+        let is_onion = |address: &Multiaddr| transport_of(address) == TransportKind::Tor;
+        if let Some(failure) = failure
+            && addresses.iter().any(is_onion)
+        {
+            // An earlier reason stands.
+            let _ = self.shared.join_error.set(failure.to_string());
+            self.channels.stop.cancel();
         }
     }
 
@@ -185,5 +196,71 @@ impl Service {
         if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
             tracing::debug!("some connections did not close in time");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aegis_types::{Hash, Keypair};
+    use libp2p::{Swarm, swarm};
+    use tokio::sync::{mpsc, watch};
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::state::Channels;
+    use super::*;
+    use crate::behaviour::Behaviour;
+    use crate::config::NetworkConfig;
+    use crate::gossip::Topics;
+    use crate::ids::identity_of;
+    use crate::inbox::Inbox;
+    use crate::protocols::Protocols;
+    use crate::shared::Shared;
+    use crate::transport::Reach;
+
+    const ONION: &str = "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:7003";
+
+    fn service(shared: &Arc<Shared>) -> Service {
+        let keypair = Keypair::from_seed(&[1; 32]);
+        let config = NetworkConfig::new("test".parse().unwrap(), Hash::ZERO);
+        let identity = identity_of(&keypair).unwrap();
+        let protocols = Protocols::new(&config.chain, &config.genesis);
+        let topics = Topics::new(&protocols);
+        let pending_max = config.limits.connections_pending;
+        let transport =
+            transport::build(&identity, Reach::Direct, pending_max, config.link_delays.clone()).unwrap();
+        let behaviour = Behaviour::new(&identity, &config, &protocols, &topics).unwrap();
+        let swarm_config = swarm::Config::with_tokio_executor();
+        let swarm = Swarm::new(transport, behaviour, identity.public().to_peer_id(), swarm_config);
+        let channels = Channels {
+            commands: mpsc::channel(1).1,
+            publications: mpsc::channel(1).1,
+            direct: watch::channel(Default::default()).1,
+            stop: CancellationToken::new(),
+        };
+        let inbox = Arc::new(Inbox::new(&config.limits));
+        let local = keypair.validator_id();
+        Service::new(swarm, local, config, protocols, topics, channels, shared, &inbox).unwrap()
+    }
+
+    fn closed(address: &str) -> SwarmEvent<BehaviourEvent> {
+        SwarmEvent::ListenerClosed {
+            listener_id: ListenerId::next(),
+            addresses: vec![address.parse().unwrap()],
+            reason: Err(std::io::Error::other("it has ended")),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_onion_service_is_that_of_the_network_and_said_as_its_reason() {
+        let shared = Arc::new(Shared::default());
+        let mut service = service(&shared);
+        service.on_swarm_event(closed("/ip4/127.0.0.1/tcp/7003"));
+        assert_eq!(shared.join_error.get(), None);
+        assert!(!service.channels.stop.is_cancelled());
+        service.on_swarm_event(closed(ONION));
+        assert_eq!(shared.join_error.get().map(String::as_str), Some("it has ended"));
+        assert!(service.channels.stop.is_cancelled());
     }
 }

@@ -11,16 +11,28 @@
 //! 1. Each onion address that is dialled has circuits of its own: two peers cannot tell that one node talks to both by the
 //!    circuit they share.
 //! 2. The remote of an incoming stream is unknown. It is given a name (`incoming_name`) that nobody can dial.
-//! 3. Rendezvous that others cause are bounded before anybody has proven a key.
+//! 3. Meetings and handshakes that others cause are bounded before anybody has proven a key, and take at most half of the room
+//!    that handshakes have.
+//! 4. What a dial leaves behind in the Tor client is bounded for each onion address, however often it is dialled.
 //!
 //! The settings and the state are here in every build; the client itself only with the feature `tor`.
 
 #[cfg(feature = "tor")]
 mod client;
+#[cfg(feature = "tor")]
+mod client_keys;
 mod config;
+#[cfg(feature = "tor")]
+mod direct_first;
+#[cfg(feature = "tor")]
+mod isolation;
 #[cfg(feature = "tor")]
 mod onion_service;
 mod pace;
+#[cfg(feature = "tor")]
+mod progress;
+#[cfg(feature = "tor")]
+mod service_watch;
 #[cfg(feature = "tor")]
 mod settings;
 #[cfg(feature = "tor")]
@@ -28,15 +40,23 @@ mod start;
 mod state;
 #[cfg(feature = "tor")]
 mod stream;
+#[cfg(all(test, feature = "tor"))]
+mod testing;
+#[cfg(feature = "tor")]
+mod threshold;
 #[cfg(feature = "tor")]
 mod transport;
 
 pub use config::{TorConfig, TorMode};
+#[cfg(feature = "tor")]
+pub(crate) use direct_first::DirectFirst;
 pub(crate) use pace::Pace;
 #[cfg(feature = "tor")]
 pub(crate) use start::start;
 pub(crate) use state::TorState;
-pub use state::TorStatus;
+pub use state::{OnionServiceState, TorStatus};
+#[cfg(feature = "tor")]
+pub(crate) use threshold::Threshold;
 #[cfg(feature = "tor")]
 pub(crate) use transport::TorTransport;
 

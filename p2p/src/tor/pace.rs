@@ -7,7 +7,7 @@ use super::config::TorMode;
 /// Patience with a network. Through Tor a round trip takes 0.3 to 1 s as a rule, and several seconds while circuits are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pace {
-    /// A ping that takes longer counts as lost; two lost ones close the connection.
+    /// A ping that takes longer counts as lost; two lost ones in a row close the connection.
     pub(crate) ping: Duration,
     /// A walk over a large network takes a few round trips per hop.
     pub(crate) query: Duration,
@@ -20,14 +20,16 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    const DIRECT: Self = Self {
+    /// That with TCP and QUIC.
+    pub(crate) const DIRECT: Self = Self {
         ping: Duration::from_secs(10),
         query: Duration::from_secs(20),
         identify: Duration::from_secs(15),
         open: Duration::from_secs(10),
         request: Duration::ZERO,
     };
-    const TOR: Self = Self {
+    /// That with Tor.
+    pub(crate) const TOR: Self = Self {
         ping: Duration::from_secs(30),
         query: Duration::from_secs(90),
         identify: Duration::from_secs(45),
@@ -35,7 +37,7 @@ impl Pace {
         request: Duration::from_secs(20),
     };
 
-    /// The patience that fits a mode.
+    /// The patience that fits a mode, where it cannot be told by which way something goes.
     pub(crate) fn of(mode: TorMode) -> Self {
         match mode {
             TorMode::Off => Self::DIRECT,

@@ -30,8 +30,15 @@ const NETWORK_SECTIONS: [&str; 9] = [
 /// The name of the onion service in the Tor client's folder. Its key is found by it, so it never changes.
 const SERVICE_NAME: &str = "aegis";
 
-/// Streams on one circuit. A peer needs one; a second and third come while it connects anew.
-const STREAMS_PER_CIRCUIT_MAX: i64 = 4;
+/// Streams on one circuit. A peer needs one; a second comes while it connects anew. Each further one would let a stranger take
+/// a place among the handshakes without the trouble of another meeting.
+const STREAMS_PER_CIRCUIT_MAX: i64 = 2;
+
+/// Introductions that each introduction point is asked to pass on, per second and in a burst. A flood at this rate from all
+/// three, to meeting points that nobody comes to, holds 3 * (64 + 30 s * 8) = 912 of the 1,024 circuits that are served at once;
+/// and a network of a hundred nodes can begin at one moment.
+const INTRODUCTION_RATE: i64 = 8;
+const INTRODUCTION_BURST: i64 = 64;
 
 /// Memory of queues within the Tor client, above which it closes the circuits that fill them. Far more than a node's links
 /// hold when all are full; without a bound, arti takes a share of the machine's.
@@ -123,6 +130,9 @@ pub(super) fn service(config: &TorConfig) -> Result<OnionServiceConfig, P2pError
         ("nickname".to_owned(), Value::from(SERVICE_NAME)),
         ("max_concurrent_streams_per_circuit".to_owned(), STREAMS_PER_CIRCUIT_MAX.into()),
     ]);
+    let rate = [("rate", INTRODUCTION_RATE), ("burst", INTRODUCTION_BURST)];
+    let rate = rate.map(|(key, value)| (key.to_owned(), Value::from(value)));
+    table.insert("rate_limit_at_intro".to_owned(), Table::from_iter(rate).into());
     if !config.authorized_clients.is_empty() {
         let named = |(index, key): (usize, &String)| (format!("client{index}"), Value::from(key.trim()));
         let keys: Table = config.authorized_clients.iter().enumerate().map(named).collect();

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use arti_client::DataStream;
 use futures::{AsyncRead, AsyncWrite};
+use tokio_util::sync::DropGuard;
 
 use super::state::TorState;
 
@@ -15,12 +16,21 @@ use super::state::TorState;
 pub(crate) struct TorStream {
     stream: DataStream,
     state: Arc<TorState>,
+    /// Tells who waits for the end of an inbound stream.
+    _end: Option<DropGuard>,
 }
 
 impl TorStream {
-    pub(super) fn new(stream: DataStream, state: Arc<TorState>) -> Self {
+    /// A stream that we opened.
+    pub(super) fn outbound(stream: DataStream, state: Arc<TorState>) -> Self {
         state.opened();
-        Self { stream, state }
+        Self { stream, state, _end: None }
+    }
+
+    /// A stream that somebody opened to us; `end` fires when it is dropped.
+    pub(super) fn inbound(stream: DataStream, state: Arc<TorState>, end: DropGuard) -> Self {
+        state.opened();
+        Self { stream, state, _end: Some(end) }
     }
 }
 

@@ -113,7 +113,7 @@ impl Transport for TorTransport {
                 }),
                 None => {
                     self.listener = Listener::Off;
-                    let reason = Err(io::Error::other("the onion service has stopped"));
+                    let reason = Err(io::Error::other("the onion service has ended; restart the node"));
                     Poll::Ready(TransportEvent::ListenerClosed { listener_id, reason })
                 }
             },

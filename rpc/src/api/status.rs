@@ -126,8 +126,13 @@ pub struct TorState {
     /// Why it does not get further; absent when nothing is known to be in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
-    /// Whether peers can find the onion service.
+    /// Whether peers can find the onion service, as far as the client can tell.
     pub reachable: bool,
+    /// Where the onion service stands: `being published`, `published`, `recovering`, `unreachable`, `broken` or `stopped`.
+    pub service: String,
+    /// What the onion service last failed at; absent when it is published or nothing has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// Connections to peers through Tor, each on a circuit of its own.
     pub circuits: u32,
     /// What other nodes list in `p2p.tor.authorized_clients` to let this one find them.

@@ -92,6 +92,8 @@ impl From<Status> for proto::Status {
                 phase: tor.phase,
                 blocked: tor.blocked,
                 reachable: tor.reachable,
+                service: tor.service,
+                problem: tor.problem,
                 circuits: tor.circuits,
                 client_key: tor.client_key,
             }),

@@ -171,6 +171,8 @@ pub fn status() -> Status {
             phase: "fetching".into(),
             blocked: Some("offline".into()),
             reachable: true,
+            service: "published".into(),
+            problem: Some("3 introduction points failed".into()),
             circuits: 2,
             client_key: "descriptor:x25519:abc".into(),
         }),

@@ -227,6 +227,22 @@ impl Cluster {
         drop(self.nodes[index].process.take());
     }
 
+    /// Stops a process where it is, as a machine that sleeps does; its connections stay open.
+    #[allow(dead_code, reason = "only the scenarios through Tor, which share this file, suspend nodes")]
+    pub fn suspend(&self, index: usize) {
+        kill_process(self.process_id(index), Signal::STOP).unwrap();
+    }
+
+    /// Lets a suspended process go on.
+    #[allow(dead_code, reason = "only the scenarios through Tor, which share this file, suspend nodes")]
+    pub fn resume(&self, index: usize) {
+        kill_process(self.process_id(index), Signal::CONT).unwrap();
+    }
+
+    fn process_id(&self, index: usize) -> Pid {
+        Pid::from_child(&self.nodes[index].process.as_ref().expect("the node runs").child)
+    }
+
     /// Ends a node as an operator does, and checks that it ends in order and in time.
     pub fn stop(&mut self, index: usize) {
         let mut process = self.nodes[index].process.take().expect("the node runs");

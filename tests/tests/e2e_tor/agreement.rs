@@ -29,7 +29,7 @@ async fn validators_and_an_observer_agree_through_relays_alone_and_a_restarted_o
     let contacts = watch.end();
     assert!(contacts.is_empty(), "contacts besides the relays: {contacts:#?}");
     cluster.wait_same_root(height).await;
-    assert_silent_about_the_host(&cluster).await;
+    assert_silent_about_the_host(&cluster, &network).await;
     restart(&mut cluster, 1).await;
 }
 

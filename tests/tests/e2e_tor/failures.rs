@@ -42,6 +42,9 @@ async fn agreement_goes_on_or_comes_back_when_the_most_used_guard_dies_and_nothi
         index += 1;
     }
     eprintln!("{index} commits; the slowest took {:.1} s", slowest.as_secs_f64());
+    let began = Instant::now();
+    wait_connected(&cluster).await;
+    eprintln!("{:.1} s later everybody is connected", began.elapsed().as_secs_f64());
     let contacts = watch.end();
     assert!(contacts.is_empty(), "contacts besides the relays: {contacts:#?}");
 }

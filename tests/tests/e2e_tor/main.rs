@@ -13,8 +13,10 @@ mod closed;
 #[allow(dead_code, reason = "each suite uses a part of it")]
 mod cluster;
 mod failures;
+mod interruptions;
 mod mixed;
 mod secrecy;
 mod settings;
 mod sockets;
 mod tor_network;
+mod vacated;

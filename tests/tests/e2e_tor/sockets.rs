@@ -98,6 +98,12 @@ pub fn connected(processes: &[Allowed]) -> BTreeMap<SocketAddr, usize> {
     remotes
 }
 
+/// Which of some processes has a socket with this address at its own end.
+pub fn owner_of(local: SocketAddr, processes: &[Allowed]) -> Option<u32> {
+    let inode = sockets().into_iter().find(|socket| socket.local == local)?.inode;
+    processes.iter().map(|process| process.pid).find(|pid| sockets_of(*pid).contains(&inode))
+}
+
 /// The contacts of processes at this moment that are not allowed.
 fn contacts(processes: &[Allowed]) -> Vec<Contact> {
     // What a process opens after this look is seen by the next one.

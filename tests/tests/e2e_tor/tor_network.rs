@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aegis_rpc::Status;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::{Cluster, PATIENCE, Transport};
 
@@ -85,7 +86,25 @@ impl TorNetwork {
         names
     }
 
+    /// All relays fall silent at one moment, as when the line of the nodes is cut: nothing is closed, and nothing answers.
+    pub fn suspend(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// All relays go on.
+    pub fn resume(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for pid in self.relays().into_iter().filter_map(|(_, pid, _)| pid) {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+            kill_process(pid, signal).expect("a relay that runs");
+        }
+    }
+
     fn heal(&self) {
+        self.resume();
         let dead: Vec<String> =
             self.relays().into_iter().filter(|(_, pid, _)| pid.is_none()).map(|(name, _, _)| name).collect();
         if !dead.is_empty() {
@@ -96,6 +115,19 @@ impl TorNetwork {
     /// The setting that makes a node use this network.
     pub fn setting(&self) -> String {
         format!("p2p.tor.network={}", self.folder.join("network.toml").display())
+    }
+
+    /// The same with addresses where no relay is, so that a node is never in the network.
+    pub fn setting_without_relays(&self) -> String {
+        let described = std::fs::read_to_string(self.folder.join("network.toml")).unwrap();
+        // Port 9 is nobody's.
+        let ports: BTreeSet<u16> = self.addresses().iter().map(SocketAddr::port).collect();
+        let without = ports
+            .iter()
+            .fold(described, |text, port| text.replace(&format!("127.0.0.1:{port}\""), "127.0.0.1:9\""));
+        let path = self.folder.join("without-relays.toml");
+        std::fs::write(&path, without).unwrap();
+        format!("p2p.tor.network={}", path.display())
     }
 
     /// Homes of equal validators that will use this network.

@@ -243,6 +243,8 @@ fn tor_state(status: aegis_p2p::TorStatus) -> TorState {
         phase: status.phase,
         blocked: status.blocked,
         reachable: status.is_reachable,
+        service: status.service.to_string(),
+        problem: status.problem,
         circuits: count(status.circuits),
         client_key: status.client_key,
     }

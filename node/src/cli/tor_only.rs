@@ -1,0 +1,87 @@
+//! A home that has run with nothing but Tor does not run otherwise by an oversight.
+//!
+//! Whoever leaves a flag out of a command line would show, under the same key, the address that all earlier runs have hidden. So
+//! such a run is noted in the home, and the next one must name a mode, be it another one: on the command line, in the
+//! environment or in the configuration file.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use aegis_config::{Source, TorMode};
+use anyhow::Context as _;
+
+use super::Failure;
+use crate::home::Home;
+use crate::keyfile::write_private;
+
+/// What the note says to whoever finds it.
+const NOTE: &str =
+    "This node has run with nothing but Tor: it does not start in another mode until that is named.\n";
+
+/// Refuses a mode that nobody has named if the home has run with nothing but Tor, and notes what is run now. `source` is where
+/// the mode comes from.
+///
+/// # Errors
+/// With what to do instead; or when the note cannot be written or removed.
+pub(super) fn keep(home: &Home, mode: TorMode, source: &Source) -> Result<(), Failure> {
+    let note = note_path(home);
+    let has_note = note.try_exists().with_context(|| note.display().to_string())?;
+    match (mode, has_note) {
+        (TorMode::Only, true) | (TorMode::Off | TorMode::Also, false) => Ok(()),
+        (TorMode::Only, false) => Ok(write(home).with_context(|| note.display().to_string())?),
+        (TorMode::Off | TorMode::Also, true) if *source == Source::Default => Err(refusal(home)),
+        (TorMode::Off | TorMode::Also, true) => {
+            Ok(std::fs::remove_file(&note).with_context(|| note.display().to_string())?)
+        }
+    }
+}
+
+fn note_path(home: &Home) -> PathBuf {
+    home.tor_path().join("only")
+}
+
+fn write(home: &Home) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(home.tor_path())?;
+    write_private(&note_path(home), NOTE.as_bytes())
+}
+
+fn refusal(home: &Home) -> Failure {
+    Failure::new("this home has run with nothing but Tor, and now no mode is set: its address would be shown to everybody")
+        .help(format!(
+            "write `mode = \"only\"` below `[p2p.tor]` in {}, or add `--tor only`; to run it otherwise all the same, name that \
+             mode: `--tor off` or `--tor also`",
+            home.config_path().display()
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flag() -> Source {
+        Source::Flag { flag: "--tor".to_owned() }
+    }
+
+    #[test]
+    fn a_home_that_was_hidden_is_not_shown_by_an_oversight() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        keep(&home, TorMode::Off, &Source::Default).unwrap();
+        keep(&home, TorMode::Only, &flag()).unwrap();
+        keep(&home, TorMode::Only, &flag()).unwrap();
+        let refused = keep(&home, TorMode::Off, &Source::Default).unwrap_err();
+        assert!(format!("{refused:?}").contains("--tor only"), "{refused:?}");
+        keep(&home, TorMode::Only, &flag()).unwrap();
+    }
+
+    #[test]
+    fn another_mode_that_is_named_is_run_and_asked_for_once_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        keep(&home, TorMode::Only, &flag()).unwrap();
+        let file = Source::File { path: home.config_path(), line: 3 };
+        keep(&home, TorMode::Off, &file).unwrap();
+        keep(&home, TorMode::Off, &Source::Default).unwrap();
+    }
+}
