@@ -29,7 +29,8 @@ impl Part {
             Part::Journal => {
                 "without its journal this validator could contradict votes it has already signed, so the node does not \
                  start. Restore the folder `wal` of this very home as it was when the node stopped, never an older copy; \
-                 if that is lost, run `aegis store accept-lost-votes`: the node then does not vote until it is safe"
+                 if that is lost, run `aegis store accept-lost-votes --home DIR` with the folder of this home: the node then \
+                 does not vote until it is safe"
             }
             Part::CommittedLog => {
                 "check the disk; the node sets damaged files aside at its start and fetches the blocks again from others"

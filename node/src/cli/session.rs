@@ -47,7 +47,7 @@ impl Session {
         };
         let config = ClientConfig {
             url: url.clone(),
-            token: token(&home)?,
+            token: token(&home, &url)?,
             ca: global.ca.clone().or(home_ca),
             timeout: READ_TIMEOUT,
         };
@@ -110,20 +110,33 @@ impl Session {
     }
 }
 
-fn token(home: &Home) -> Result<Option<String>, Failure> {
+/// The token to send to `url`: the home's for the home's own node and nobody else, whoever is named may keep what it is sent.
+fn token(home: &Home, url: &str) -> Result<Option<String>, Failure> {
     match std::env::var("AEGIS_TOKEN") {
         Ok(token) if !token.is_empty() => Ok(Some(token)),
-        _ if home.token_path().exists() => Ok(Some(home.read_token()?)),
+        _ if home.token_path().exists() && is_own(home, url) => Ok(Some(home.read_token()?)),
         _ => Ok(None),
     }
 }
 
+fn is_own(home: &Home, url: &str) -> bool {
+    home.rpc_url().is_some_and(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
+}
+
+/// Where the home's node serves, and its certificate. What listens at the configured address while the node does not run is
+/// somebody else.
 fn url_of_home(home: &Home) -> Result<(String, Option<PathBuf>), Failure> {
     let rpc = home.config_layers()?.resolve()?.config.rpc;
     let certificate = rpc.tls_certificate.within(home.path());
-    let scheme = if certificate.is_some() { "https" } else { "http" };
-    let url = home.rpc_url().unwrap_or_else(|| format!("{scheme}://{}", reachable(rpc.listen)));
-    Ok((url, certificate))
+    match home.rpc_url() {
+        Some(url) => Ok((url, certificate)),
+        None => Err(Failure::new(format!("no node serves for {}: it does not run, or is still starting", home.path().display()))
+            .exit(Exit::Unreachable)
+            .help(format!(
+                "`aegis run --home {}` starts it; --rpc URL talks to another node, or to this one from another machine",
+                home.path().display()
+            ))),
+    }
 }
 
 /// An address to dial for an address that was listened on.
@@ -151,7 +164,7 @@ fn refusal(error: &ApiError, url: &str) -> Failure {
             "is {url} a node of the chain that was signed for? Compare `aegis status --rpc {url}` with the home's genesis.toml"
         )),
         ErrorCode::Unauthenticated => failure.help(
-            "the token stands in rpc.token of the node's home: name that home with --home, or set AEGIS_TOKEN",
+            "the token stands in rpc.token of the node's home: name that home with --home and leave --rpc out, or set AEGIS_TOKEN",
         ),
         ErrorCode::Expired => {
             failure.exit(Exit::Refused).help("is this computer's clock right? Submit again with a longer --expires-in")

@@ -74,6 +74,7 @@ pub struct RecoverOptions<'a> {
 /// When the folder is in use, belongs to another network, or is damaged where it cannot be rebuilt; [`Stopped`].
 pub fn recover(options: &RecoverOptions<'_>) -> anyhow::Result<Recovered> {
     let RecoverOptions { home, genesis, node_key, store, clock, stop } = options;
+    forbid_missing_data(home)?;
     let mut data_dir = DataDir::open(&home.data_path())?;
     let shelf =
         Arc::new(Shelf::open(data_dir.path().join("snap")).context("the snapshots cannot be opened")?);
@@ -180,6 +181,21 @@ fn recognise_journal(
 }
 
 /// Refuses to begin a journal where this home had one before.
+/// Before anything is made in its place: a folder that is not mounted, or was moved, is to be found again.
+fn forbid_missing_data(home: &Home) -> anyhow::Result<()> {
+    let data = home.data_path();
+    if !DataDir::has_data(&data) && home.read_journal_note()?.is_some() {
+        bail!(
+            "the data folder of this home is gone: there is no data in {}. Mount it or move it back as it was when the node \
+             stopped; if its vote journal is lost, run `aegis store accept-lost-votes --home {}`: the node then does not vote \
+             until it is safe",
+            data.display(),
+            home.path().display()
+        );
+    }
+    Ok(())
+}
+
 fn forbid_missing_journal(home: &Home, data_dir: &DataDir, is_first_start: bool) -> anyhow::Result<()> {
     if home.read_journal_note()?.is_some() || !is_first_start {
         data_dir.remove_empty_journal_dir();

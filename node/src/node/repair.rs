@@ -91,7 +91,7 @@ fn mend(
     error: &anyhow::Error,
 ) -> anyhow::Result<Attempt> {
     let needed = newest_executed(data_dir, store).unwrap_or(Height(1));
-    warn!(error = format!("{error:#}"), %needed, "the committed log is damaged; what is intact is kept");
+    warn!(error = format!("{error:#}"), %needed, "committed log and state cannot be used as they are; what is intact of the log around the newest executed block is kept");
     let repair = repair_log(&data_dir.log_dir(), needed).context("the committed log cannot be repaired")?;
     match repair.kept {
         Some(_) => Ok(Attempt::AfterRepair),

@@ -12,7 +12,11 @@ use crate::cli::Failure;
 #[derive(Debug, Subcommand)]
 pub enum KindArgs {
     /// Set a key; takes effect when it is ordered
-    #[command(name = "kv.put")]
+    #[command(
+        name = "kv.put",
+        // A group of arguments would come first.
+        override_usage = "aegis proposal submit kv.put [OPTIONS] <KEY> <VALUE|--file <FILE>>"
+    )]
     KvPut {
         /// The key
         key: String,
@@ -26,7 +30,10 @@ pub enum KindArgs {
         key: String,
     },
     /// Set a key if it has the expected version; takes effect when it is ordered
-    #[command(name = "kv.cas")]
+    #[command(
+        name = "kv.cas",
+        override_usage = "aegis proposal submit kv.cas [OPTIONS] --expect <VERSION> <KEY> <VALUE|--file <FILE>>"
+    )]
     KvCas {
         /// The key
         key: String,
