@@ -70,12 +70,13 @@ async fn a_node_that_has_lost_its_votes_does_not_start() {
     cluster.commit(ProposalBody::KvPut { key: "a".into(), value: b"b".to_vec() }, "a").await;
     cluster.stop(0);
     let home = cluster.nodes[0].home.clone();
-    for lost in ["data/wal", "data"] {
+    for (lost, advice) in [("data/wal", "Restore the folder"), ("data", "Mount it or move it back")] {
         std::fs::remove_dir_all(home.join(lost)).unwrap();
         let error = aegis(&["--home", home.to_str().unwrap(), "run", "--rpc-listen", "127.0.0.1:0"])
             .expect_err("it might vote otherwise than before");
-        assert!(error.contains("vote journal") && error.contains("Restore"), "{lost}: {error}");
+        assert!(error.contains("vote journal") && error.contains(advice), "{lost}: {error}");
     }
+    assert!(!home.join("data").exists(), "what is moved back must find its place free");
 }
 
 #[test]
