@@ -54,8 +54,9 @@ impl Scope {
         Self { place, tor: config.tor.mode }
     }
 
-    /// The addresses of `peer` that are worth keeping, without `/p2p`, each once. Onion addresses come first: they are few, stay
-    /// when the others change, and a host with many interfaces must not lose its own among them.
+    /// The addresses of `peer` that are worth keeping, without `/p2p`, each once. An onion address comes first, as it stays when
+    /// the others change and a host with many interfaces must not lose it among them; further ones, which a node does not have
+    /// and others may have made up, come last.
     pub(crate) fn sensible<'a>(
         self,
         peer: &PeerId,
@@ -65,7 +66,8 @@ impl Scope {
         let (onion, other): (Vec<_>, Vec<_>) =
             addresses.into_iter().take(ADDRESSES_EXAMINED).partition(is_onion);
         let mut kept = Vec::new();
-        for address in onion.into_iter().chain(other) {
+        let (first, further) = onion.split_at(onion.len().min(1));
+        for address in first.iter().copied().chain(other).chain(further.iter().copied()) {
             let (bare, named) = split_peer(address);
             let is_own = named.is_none_or(|named| named == *peer);
             if is_own && self.is_sensible(&bare) && !kept.contains(&bare) {

@@ -20,6 +20,9 @@ use libp2p::gossipsub::{
 use crate::error::P2pError;
 use crate::protocols::Protocols;
 
+/// Peers that a node keeps in the mesh of a topic, if it has so many, and so sends a new message to.
+pub const MESH_PEERS: usize = 6;
+
 /// Largest gossiped message, in bytes. A larger block is announced by its header and fetched by request: gossip sends
 /// every message several times, so a large one would cost a multiple of its size.
 pub const MAX_GOSSIP_BYTES: usize = 2 << 20;
@@ -128,6 +131,7 @@ impl Topics {
 pub(crate) fn behaviour(protocols: &Protocols, topics: &Topics) -> Result<Gossipsub, P2pError> {
     let fault = |reason: String| P2pError::Config { setting: "gossip", reason };
     let config = ConfigBuilder::default()
+        .mesh_n(MESH_PEERS)
         .protocol_id(protocols.gossip(), Version::V1_1)
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()

@@ -65,7 +65,7 @@ pub use config::{DiscoveryConfig, NetworkConfig, NetworkLimits};
 pub use error::{P2pError, PublishError, ReplyError, RequestError, SendError};
 pub use event::{EventReceiver, NetworkEvent};
 pub use exchange::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, Reply};
-pub use gossip::{GossipId, MAX_GOSSIP_BYTES, Topic, Verdict};
+pub use gossip::{GossipId, MAX_GOSSIP_BYTES, MESH_PEERS, Topic, Verdict};
 pub use ids::{NodeId, node_id_of, peer_id_of};
 pub use lane::Lane;
 pub use libp2p::multiaddr::Protocol as AddressPart;

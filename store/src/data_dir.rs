@@ -79,6 +79,14 @@ impl DataDir {
         Ok(data_dir)
     }
 
+    /// Refuses a folder that a process has open. Nothing but the lock's file is made.
+    ///
+    /// # Errors
+    /// `InUse`, and errors of the file system.
+    pub fn forbid_in_use(path: &Path) -> Result<(), StoreError> {
+        if Self::has_data(path) { take_locks(path).map(drop) } else { Ok(()) }
+    }
+
     /// The files that opening a folder makes, beside the folders of its parts.
     pub const FILES: [&'static str; 2] = [FORMAT, LOCK];
 

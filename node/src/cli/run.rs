@@ -73,6 +73,7 @@ impl Run {
         let (announce, started) = oneshot::channel();
         let options = self.options(home.clone(), announce)?;
         let has_tls = options.config.rpc.tls_certificate.is_given();
+        let tor_mode = options.config.tor.mode;
         let shutdown = CancellationToken::new();
         let running = node::run(options, shutdown.clone());
         tokio::pin!(running);
@@ -86,6 +87,7 @@ impl Run {
                     if let Some(announced) = announced {
                         let url = url(&announced, has_tls);
                         _announcement = Some(home.announce_rpc(&url).map_err(anyhow::Error::from)?);
+                        tor_only::on_started(&home, tor_mode)?;
                         report_ready(output, &announced, url)?;
                     }
                 }
@@ -118,7 +120,7 @@ impl Run {
             announce,
             home,
         };
-        tor_only::keep(&options.home, options.config.tor.mode, &effective.source("p2p.tor.mode"))?;
+        tor_only::check(&options.home, options.config.tor.mode, &effective.source("p2p.tor.mode"))?;
         Ok(options)
     }
 

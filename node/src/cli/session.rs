@@ -110,7 +110,8 @@ impl Session {
     }
 }
 
-/// The token to send to `url`: the home's for the home's own node and nobody else, whoever is named may keep what it is sent.
+/// The token to send to `url`: the home's is for the address at which the home's own node said that it serves, as whoever else is
+/// named may keep what it is sent.
 fn token(home: &Home, url: &str) -> Result<Option<String>, Failure> {
     match std::env::var("AEGIS_TOKEN") {
         Ok(token) if !token.is_empty() => Ok(Some(token)),
@@ -120,7 +121,8 @@ fn token(home: &Home, url: &str) -> Result<Option<String>, Failure> {
 }
 
 fn is_own(home: &Home, url: &str) -> bool {
-    home.rpc_url().is_some_and(|own| own.trim_end_matches('/') == url.trim_end_matches('/'))
+    let plain = |url: &str| url.trim_end_matches('/').replace("://localhost:", "://127.0.0.1:");
+    home.rpc_url().is_some_and(|own| plain(&own) == plain(url))
 }
 
 /// Where the home's node serves, and its certificate. What listens at the configured address while the node does not run is
@@ -164,7 +166,8 @@ fn refusal(error: &ApiError, url: &str) -> Failure {
             "is {url} a node of the chain that was signed for? Compare `aegis status --rpc {url}` with the home's genesis.toml"
         )),
         ErrorCode::Unauthenticated => failure.help(
-            "the token stands in rpc.token of the node's home: name that home with --home and leave --rpc out, or set AEGIS_TOKEN",
+            "the token stands in rpc.token of the node's home: name that home with --home and leave --rpc out, or, from elsewhere \
+             and by another name, set AEGIS_TOKEN to it",
         ),
         ErrorCode::Expired => {
             failure.exit(Exit::Refused).help("is this computer's clock right? Submit again with a longer --expires-in")

@@ -19,22 +19,31 @@ use crate::keyfile::write_private;
 const NOTE: &str =
     "This node has run with nothing but Tor: it does not start in another mode until that is named.\n";
 
-/// Refuses a mode that nobody has named if the home has run with nothing but Tor, and notes what is run now. `source` is where
+/// Refuses a mode that nobody has named if the home has run with nothing but Tor, and notes that it is going to. `source` is where
 /// the mode comes from.
 ///
 /// # Errors
-/// With what to do instead; or when the note cannot be written or removed.
-pub(super) fn keep(home: &Home, mode: TorMode, source: &Source) -> Result<(), Failure> {
+/// With what to do instead; or when the note cannot be written.
+pub(super) fn check(home: &Home, mode: TorMode, source: &Source) -> Result<(), Failure> {
     let note = note_path(home);
     let has_note = note.try_exists().with_context(|| note.display().to_string())?;
     match (mode, has_note) {
-        (TorMode::Only, true) | (TorMode::Off | TorMode::Also, false) => Ok(()),
         (TorMode::Only, false) => Ok(write(home).with_context(|| note.display().to_string())?),
         (TorMode::Off | TorMode::Also, true) if *source == Source::Default => Err(refusal(home)),
-        (TorMode::Off | TorMode::Also, true) => {
-            Ok(std::fs::remove_file(&note).with_context(|| note.display().to_string())?)
-        }
+        (TorMode::Only | TorMode::Off | TorMode::Also, _) => Ok(()),
     }
+}
+
+/// Forgets the note once the node does run in another mode, and not before: a start that fails shows nothing.
+///
+/// # Errors
+/// When the note cannot be removed.
+pub(super) fn on_started(home: &Home, mode: TorMode) -> Result<(), Failure> {
+    let note = note_path(home);
+    if mode != TorMode::Only && note.try_exists().with_context(|| note.display().to_string())? {
+        std::fs::remove_file(&note).with_context(|| note.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn note_path(home: &Home) -> PathBuf {
@@ -67,21 +76,24 @@ mod tests {
     fn a_home_that_was_hidden_is_not_shown_by_an_oversight() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path());
-        keep(&home, TorMode::Off, &Source::Default).unwrap();
-        keep(&home, TorMode::Only, &flag()).unwrap();
-        keep(&home, TorMode::Only, &flag()).unwrap();
-        let refused = keep(&home, TorMode::Off, &Source::Default).unwrap_err();
+        check(&home, TorMode::Off, &Source::Default).unwrap();
+        check(&home, TorMode::Only, &flag()).unwrap();
+        on_started(&home, TorMode::Only).unwrap();
+        let refused = check(&home, TorMode::Off, &Source::Default).unwrap_err();
         assert!(format!("{refused:?}").contains("--tor only"), "{refused:?}");
-        keep(&home, TorMode::Only, &flag()).unwrap();
+        check(&home, TorMode::Only, &flag()).unwrap();
     }
 
     #[test]
     fn another_mode_that_is_named_is_run_and_asked_for_once_only() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path());
-        keep(&home, TorMode::Only, &flag()).unwrap();
+        check(&home, TorMode::Only, &flag()).unwrap();
         let file = Source::File { path: home.config_path(), line: 3 };
-        keep(&home, TorMode::Off, &file).unwrap();
-        keep(&home, TorMode::Off, &Source::Default).unwrap();
+        check(&home, TorMode::Off, &file).unwrap();
+        check(&home, TorMode::Off, &Source::Default).expect_err("it has not run in the mode that was named");
+        check(&home, TorMode::Off, &file).unwrap();
+        on_started(&home, TorMode::Off).unwrap();
+        check(&home, TorMode::Off, &Source::Default).unwrap();
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aegis_consensus::Message;
-use aegis_p2p::{EventReceiver, GossipId, Lane, NetworkEvent, Offence, Topic, Verdict};
+use aegis_p2p::{EventReceiver, GossipId, Lane, MESH_PEERS, NetworkEvent, Offence, Topic, Verdict};
 use aegis_types::{Canonical, CommittedBlock, Hash, ValidatorId, VoteKind};
 use bytes::Bytes;
 use tokio::sync::{Mutex, Semaphore};
@@ -195,11 +195,16 @@ impl Desk {
         });
     }
 
-    /// Whether a gossiped block is known here and, as all who are connected agree on blocks themselves, to everybody whom this
-    /// node could pass it on to. A check would cost as much as deciding the block did.
+    /// Whether a gossiped block is known here, nobody is connected who learns of blocks by gossip alone, and the validators are so
+    /// few that its proposer has sent it to each of them: then passing it on helps nobody, and a check would cost as much as
+    /// deciding the block did.
     fn is_old_news(&self, encoding: &[u8]) -> bool {
-        let tip = self.node.agreement.borrow().tip.0;
-        CommittedBlock::height_of_encoding(encoding).is_some_and(|height| height <= tip)
+        let (tip, validators) = {
+            let agreement = self.node.agreement.borrow();
+            (agreement.tip.0, agreement.validators.len())
+        };
+        validators <= MESH_PEERS + 1
+            && CommittedBlock::height_of_encoding(encoding).is_some_and(|height| height <= tip)
             && !self.node.network.has_listeners()
     }
 

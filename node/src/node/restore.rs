@@ -57,7 +57,8 @@ pub fn restore(
         genesis.hash()
     );
     let options = SegmentOptions { segment_bytes: store.journal_segment.bytes() };
-    forbid_running(home)?;
+    // A node that runs has data, and whoever is told to move that aside must be told to stop it first.
+    DataDir::forbid_in_use(&home.data_path())?;
     check_empty(home, options)?;
     let before = Before::of(home)?;
     let data_dir = DataDir::open(&home.data_path())?;
@@ -75,16 +76,6 @@ pub fn restore(
             home.data_path().display()
         )),
     })
-}
-
-/// A node that runs has data, and whoever is told to move that aside must be told to stop it first.
-fn forbid_running(home: &Home) -> anyhow::Result<()> {
-    if DataDir::has_data(&home.data_path())
-        && let Err(error @ StoreError::InUse { .. }) = DataDir::open(&home.data_path())
-    {
-        return Err(error.into());
-    }
-    Ok(())
 }
 
 fn try_restore(

@@ -7,7 +7,7 @@
 //! - Readers see the buffer laid over the store below: what is in both is that of the buffer.
 //! - Rows stay in the buffer until the store below has taken them, so no reader misses them in between.
 //! - One commit below takes whole commits, in their order: a crash finds each of them as a whole or not at all.
-//! - After the store below has refused a commit, every later change is refused.
+//! - After the store below has refused a change, every later one is refused.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -109,16 +109,22 @@ impl<S: KvStore> BufferedKv<S> {
     }
 
     fn change(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_refused.load(Ordering::Acquire) {
             return Err(StoreError::Poisoned { part: Part::Kv });
         }
-        Ok(self.changing.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(changing)
+    }
+
+    /// Does something to the store below; after a failure nothing is changed any more.
+    fn below(&self, change: impl FnOnce(&S) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        change(&self.below).inspect_err(|_| self.is_refused.store(true, Ordering::Release))
     }
 
     fn write_below(&self, _changing: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let ops = self.read().ops();
         if !ops.is_empty() {
-            self.below.commit(&ops).inspect_err(|_| self.is_refused.store(true, Ordering::Release))?;
+            self.below(|below| below.commit(&ops))?;
             *self.write() = Newest::default();
         }
         Ok(())
@@ -213,12 +219,12 @@ impl<S: KvStore> KvStore for BufferedKv<S> {
     fn flush(&self) -> Result<(), StoreError> {
         let changing = self.change()?;
         self.write_below(&changing)?;
-        self.below.flush()
+        self.below(KvStore::flush)
     }
 
     fn clear(&self) -> Result<(), StoreError> {
         let _changing = self.change()?;
-        self.below.clear()?;
+        self.below(KvStore::clear)?;
         *self.write() = Newest::default();
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use aegis_store::{DataDir, SledKv, StoreError};
 use aegis_types::Epoch;
+use anyhow::Context as _;
 use clap::Args;
 use tokio::runtime::Handle;
 
@@ -30,7 +31,7 @@ impl Backup {
     /// When it cannot be written, or what was copied does not hold; no file of it is left then.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let Opened { home, genesis, store } = open_data(global)?;
-        let Session { client, .. } = Session::open(global)?;
+        let client = Session::open(global).map(|session| session.client).ok();
         let (bar, runtime) = (bar("verifying the copy"), Handle::current());
         let shown = bar.clone();
         let mark = blocking(move || {
@@ -42,6 +43,9 @@ impl Backup {
                         handovers_of(&kv, Epoch(epoch))
                     }
                     Err(StoreError::InUse { .. }) => {
+                        let client = client.as_ref().context(
+                            "a node has the home's data open and does not serve yet; try again when it has started",
+                        )?;
                         let page = runtime.block_on(client.handovers(Epoch(epoch)))?;
                         Ok(page.handovers_base64.into_iter().map(|encoded| encoded.0).collect())
                     }
