@@ -248,6 +248,20 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_folder_is_in_use_is_told_without_making_anything() {
+        let temp = tempfile::tempdir().expect("temp dir");
+        let path = temp.path().join("data");
+        DataDir::forbid_in_use(&path).expect("it is not there");
+        assert!(!path.exists());
+        let open = DataDir::open(&path).expect("a new folder");
+        fs::remove_dir(open.log_dir()).expect("an empty folder");
+        assert!(matches!(DataDir::forbid_in_use(&path), Err(StoreError::InUse { .. })));
+        drop(open);
+        DataDir::forbid_in_use(&path).expect("nobody has it open");
+        assert!(!path.join(LOG).exists());
+    }
+
+    #[test]
     fn a_folder_others_could_read_is_closed_to_them() {
         let temp = tempfile::tempdir().expect("temp dir");
         let path = temp.path().join("data");

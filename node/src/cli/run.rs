@@ -111,17 +111,16 @@ impl Run {
 
     fn options(&self, home: Home, announce: oneshot::Sender<Started>) -> Result<RunOptions, Failure> {
         let effective = runnable(self.layers(&home)?).resolve()?;
-        let options = RunOptions {
+        tor_only::check(&home, effective.config.tor.mode, &effective.source("p2p.tor.mode"))?;
+        Ok(RunOptions {
             genesis: home.read_genesis()?.genesis,
             node_key: home.read_node_key()?,
             account_key: home.read_account_key()?,
             token: home.read_token()?,
-            config: effective.config.clone(),
+            config: effective.config,
             announce,
             home,
-        };
-        tor_only::check(&options.home, options.config.tor.mode, &effective.source("p2p.tor.mode"))?;
-        Ok(options)
+        })
     }
 
     fn layers(&self, home: &Home) -> Result<Layers, Failure> {

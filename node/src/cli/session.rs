@@ -132,12 +132,13 @@ fn url_of_home(home: &Home) -> Result<(String, Option<PathBuf>), Failure> {
     let certificate = rpc.tls_certificate.within(home.path());
     match home.rpc_url() {
         Some(url) => Ok((url, certificate)),
-        None => Err(Failure::new(format!("no node serves for {}: it does not run, or is still starting", home.path().display()))
-            .exit(Exit::Unreachable)
-            .help(format!(
-                "`aegis run --home {}` starts it; --rpc URL talks to another node, or to this one from another machine",
-                home.path().display()
-            ))),
+        None => {
+            let home = home.path().display();
+            let what = format!("no node serves for {home}: it does not run, or is still starting");
+            Err(Failure::new(what).exit(Exit::Unreachable).help(format!(
+                "`aegis run --home {home}` starts it; --rpc URL talks to another node, or to this one from another machine"
+            )))
+        }
     }
 }
 
@@ -199,6 +200,20 @@ mod tests {
         assert_eq!(dial("0.0.0.0:8003"), "127.0.0.1:8003");
         assert_eq!(dial("[::]:1"), "[::1]:1");
         assert_eq!(dial("192.0.2.1:8003"), "192.0.2.1:8003");
+    }
+
+    #[test]
+    fn a_homes_token_goes_to_its_own_node_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let home = Home::new(folder.path());
+        assert!(!is_own(&home, "http://127.0.0.1:8003"), "no node has said that it serves there");
+        let _announcement = home.announce_rpc("http://127.0.0.1:8003").expect("announced");
+        for own in ["http://127.0.0.1:8003", "http://127.0.0.1:8003/", "http://localhost:8003"] {
+            assert!(is_own(&home, own), "{own}");
+        }
+        for other in ["http://127.0.0.1:8004", "https://127.0.0.1:8003", "http://localhost:8003.example"] {
+            assert!(!is_own(&home, other), "{other}");
+        }
     }
 
     #[test]

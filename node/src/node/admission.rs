@@ -1,9 +1,9 @@
 //! Admission: from a signed proposal to a batch on its way to all validators.
 //!
 //! A validator checks a proposal, together with others that come at the same time, lets it wait a moment for others, seals them
-//! into a batch, and streams that to all
-//! validators. A node that is no validator hands the proposal to one that is. Either way this node's mempool remembers it
-//! until it is executed, so a client can wait here, and hands it on again should nothing come of it.
+//! into a batch, and streams that to all validators. A node that is no validator hands the proposal to one that is. Either way
+//! this node's mempool remembers it until it is executed, so a client can wait here, and hands it on again should nothing come
+//! of it.
 //!
 //! # Once entered, never forgotten
 //! From entering the mempool to handing on, all happens in one closure that no client's leaving can interrupt. The entry is

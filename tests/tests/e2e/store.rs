@@ -161,6 +161,8 @@ async fn a_backup_of_a_running_node_restores_a_home_that_follows_and_votes_later
         aegis(&["--home", home_text, "store", "backup", "--to", within.to_str().unwrap()]).unwrap_err();
     assert!(told.contains("own data folder") && !within.exists(), "{told}");
     aegis(&["--home", home_text, "store", "backup", "--to", to]).unwrap();
+    let told = aegis(&["--home", home_text, "store", "restore", "--from", to]).unwrap_err();
+    assert!(told.contains("stop it first"), "a node runs on the home: {told}");
     cluster.kill(1);
     fs::rename(home.join("data"), folder.path().join("lost")).unwrap();
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use aegis_store::{DataDir, SledKv, StoreError};
 use aegis_types::Epoch;
-use anyhow::Context as _;
+use anyhow::anyhow;
 use clap::Args;
 use tokio::runtime::Handle;
 
@@ -31,7 +31,8 @@ impl Backup {
     /// When it cannot be written, or what was copied does not hold; no file of it is left then.
     pub async fn run(self, global: &Global) -> Result<(), Failure> {
         let Opened { home, genesis, store } = open_data(global)?;
-        let client = Session::open(global).map(|session| session.client).ok();
+        // Whether it is needed is known only later: a stopped node serves nobody.
+        let session = Session::open(global);
         let (bar, runtime) = (bar("verifying the copy"), Handle::current());
         let shown = bar.clone();
         let mark = blocking(move || {
@@ -43,10 +44,8 @@ impl Backup {
                         handovers_of(&kv, Epoch(epoch))
                     }
                     Err(StoreError::InUse { .. }) => {
-                        let client = client.as_ref().context(
-                            "a node has the home's data open and does not serve yet; try again when it has started",
-                        )?;
-                        let page = runtime.block_on(client.handovers(Epoch(epoch)))?;
+                        let session = session.as_ref().map_err(|failure| anyhow!("{failure}"))?;
+                        let page = runtime.block_on(session.client.handovers(Epoch(epoch)))?;
                         Ok(page.handovers_base64.into_iter().map(|encoded| encoded.0).collect())
                     }
                     Err(error) => Err(error.into()),
